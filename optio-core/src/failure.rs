@@ -51,6 +51,28 @@ pub enum ExitStatus {
     Signal(i32),
 }
 
+/// What an agent says about its own failure, in the fields of its structured output.
+///
+/// [`message`](Self::message) is text that the program or its provider wrote about an error, never the model's prose
+/// and never the output of a tool: patterns are applied to it, and a repository about billing must not look like an
+/// unpaid bill.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedError {
+    /// The agent's or provider's own name of the error, such as `authentication_failed` or `insufficient_quota`; or
+    /// the [name](FailureClass::name) of a class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The status of the provider's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// The error's text; may be empty.
+    #[serde(default)]
+    pub message: String,
+    /// When the limit that was hit resets, if the stream says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<Timestamp>,
+}
+
 /// Which part of the whole a failure belongs to: what a person looks at first, and what statistics group by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -255,6 +277,12 @@ failure_classes! {
         "Git credentials may not push",
         "The git server did not accept the credentials for writing to the repository. The work is kept.",
         "Put a git token or key with write access to this repository into the secrets, then retry the task.",
+    }
+    /// Pushing failed for no better known reason.
+    GitPushFailed "git_push_failed" (Git, Attempt) {
+        "Work could not be pushed",
+        "Git failed while it pushed the agent's commits. The work is kept.",
+        "Read git's message below, then retry the task.",
     }
     /// The branch moved on the server, or git refused the update.
     GitPushRejected "git_push_rejected" (Git, Attempt) {
@@ -499,6 +527,16 @@ impl Failure {
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.detail.as_deref()
+    }
+}
+
+impl ReportedError {
+    /// An error of which only the text is known.
+    pub fn message(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            ..Self::default()
+        }
     }
 }
 
