@@ -1,0 +1,176 @@
+//! The port for coding agents: translators between Optio and a command-line program. They do no I/O.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    classify::Evidence,
+    clock::Timestamp,
+    error::Result,
+    failure::{ExitStatus, Failure},
+    id::{RunId, TaskId},
+    run::RunKind,
+    runtime::Command,
+    transcript::{RunReport, SessionId, TranscriptEvent},
+    workspace::WorkspacePath,
+};
+
+/// Turns a run into a command, and its output into events.
+///
+/// # Contract
+/// - [`command`](Self::command) puts no secret in an argument and none in the worktree, and does not depend on
+///   anything but its input.
+/// - [`read_line`](Self::read_line) has no memory: the same line always gives the same events. A line it does not know
+///   gives one [`Raw`](TranscriptEvent::Raw) event; no line is lost and none is an error.
+/// - [`verdict`](Self::verdict) looks at the exit status, the report and stderr together; never at what the agent says
+///   in prose.
+pub trait Agent: fmt::Debug + Send + Sync + 'static {
+    /// The name by which tasks and repositories ask for it, such as `claude-code`.
+    fn name(&self) -> &str;
+
+    /// The command for a run. `Invalid` if the run asks for something that this agent cannot do.
+    fn command(&self, run: &RunSpec) -> Result<Command>;
+
+    /// A line of the run's standard output, as events of the transcript.
+    fn read_line(&self, line: &str) -> Vec<TranscriptEvent>;
+
+    /// What the agent's own account of the run comes to. Whether there is work to show for it, the engine asks git.
+    fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict;
+
+    /// How to find out whether the agent can run here.
+    fn preflight(&self) -> Preflight;
+}
+
+/// What an agent is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunSpec {
+    /// The task.
+    pub task: TaskId,
+    /// The run.
+    pub run: RunId,
+    /// Why it runs.
+    pub kind: RunKind,
+    /// The prompt.
+    pub prompt: String,
+    /// The model, if one is asked for.
+    pub model: Option<String>,
+    /// The session to go on with, if there is one.
+    pub resume: Option<SessionId>,
+    /// The worktree, as a path in the workspace: where the agent works.
+    pub worktree: WorkspacePath,
+    /// The same as the agent's own processes see it.
+    pub worktree_dir: String,
+    /// A folder outside the worktree for the run's own files, as a path in the workspace.
+    pub files: WorkspacePath,
+    /// The same as the agent's own processes see it.
+    pub files_dir: String,
+    /// Where a review agent writes its verdict, as its own processes see it.
+    pub verdict_file: String,
+}
+
+impl RunSpec {
+    /// A spec whose folders lie in a workspace with this root.
+    #[must_use]
+    pub fn new(task: TaskId, run: RunId, kind: RunKind, prompt: String, places: Places) -> Self {
+        let join = |path: &WorkspacePath| format!("{}/{}", places.root, path.as_str());
+        let (worktree_dir, files_dir) = (join(&places.worktree), join(&places.files));
+        let verdict_file = format!("{files_dir}/{VERDICT_FILE}");
+        Self {
+            task,
+            run,
+            kind,
+            prompt,
+            model: None,
+            resume: None,
+            worktree: places.worktree,
+            worktree_dir,
+            files: places.files,
+            files_dir,
+            verdict_file,
+        }
+    }
+}
+
+/// The name of the file in which a review agent leaves its verdict, in the run's own folder.
+pub const VERDICT_FILE: &str = "verdict.json";
+
+/// The folders of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// The workspace's folder as its processes see it.
+    pub root: String,
+    /// The worktree in it.
+    pub worktree: WorkspacePath,
+    /// The folder for the run's own files in it, outside the worktree.
+    pub files: WorkspacePath,
+}
+
+/// How a run ended, as far as its process and its stream tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending<'a> {
+    /// How its process ended; none if it vanished without a trace.
+    pub status: Option<ExitStatus>,
+    /// What its events add up to.
+    pub report: &'a RunReport,
+    /// The end of its error output.
+    pub stderr: &'a str,
+    /// The session it was asked to go on with.
+    pub resumed: Option<&'a SessionId>,
+}
+
+/// What an agent's account of a run comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentVerdict {
+    /// It says that it has done the work.
+    Finished {
+        /// Its summary.
+        summary: String,
+    },
+    /// It failed.
+    Failed(Failure),
+}
+
+impl Ending<'_> {
+    /// The verdict that fits most agents: success needs exit code 0 and a closing word that does not call it a failure;
+    /// everything else is classified from structured errors, stderr and exit status.
+    #[must_use]
+    pub fn usual_verdict(&self, now: Timestamp) -> AgentVerdict {
+        use crate::transcript::Failed;
+        if let (Some(ExitStatus::Code(0)), Some((Failed::No, summary))) =
+            (self.status, &self.report.result)
+        {
+            return AgentVerdict::Finished {
+                summary: summary.clone(),
+            };
+        }
+        let evidence = Evidence::of_agent(self.status, self.report, self.stderr);
+        AgentVerdict::Failed(crate::classify::classify(&evidence, now))
+    }
+}
+
+/// How to find out whether an agent can run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preflight {
+    /// A command that prints the version.
+    pub version: Command,
+    /// What to do if that fails.
+    pub remedy: String,
+}
+
+/// What a preflight found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum AgentHealth {
+    /// It can run.
+    Ready {
+        /// What it printed as its version.
+        version: String,
+    },
+    /// It cannot.
+    Unusable {
+        /// Why, and what to do.
+        remedy: String,
+    },
+}

@@ -1,0 +1,45 @@
+//! The core of Optio: a ticket goes in, a merged pull request comes out.
+//!
+//! Domain values and pure policy stand at the bottom, the ports that backends implement above them, and the engine
+//! that joins both on top. In this list a module uses only modules that stand above it.
+//!
+//! - **Ground**: [`clock`], [`id`], [`error`], [`money`].
+//! - **Domain**, values without I/O: [`failure`], [`prompt`], [`repo`], [`pull_request`], [`workspace`], [`worktree`],
+//!   [`transcript`], [`secret`], [`run`], [`task`], [`schedule`].
+//! - **Policy**, pure functions: [`classify`], [`scheduling`].
+//! - **Ports**, traits with their contracts: [`store`], [`queue`], [`runtime`], [`agent`], [`forge`], [`tickets`],
+//!   [`event_bus`], [`webhook`].
+
+pub mod clock;
+pub mod id;
+pub mod error;
+pub mod money;
+
+pub mod failure;
+pub mod prompt;
+pub mod repo;
+pub mod pull_request;
+pub mod workspace;
+pub mod worktree;
+pub mod transcript;
+pub mod secret;
+pub mod run;
+pub mod task;
+pub mod schedule;
+
+pub mod classify;
+pub mod scheduling;
+
+pub mod webhook;
+pub mod store;
+pub mod queue;
+pub mod runtime;
+pub mod agent;
+pub mod forge;
+pub mod tickets;
+pub mod event_bus;
+
+pub use crate::{
+    clock::{Clock, SystemClock, Timestamp},
+    error::{Error, ErrorKind, Result, Retry},
+};

@@ -1,0 +1,272 @@
+//! The transcript: what an agent said and did, in one model for all agents, numbered and lossless.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::{clock::Timestamp, failure::ReportedError, money::Usage};
+
+/// Where a reader of a task's log stands: behind an entry of one of its runs. Written `2.145`: run 2, entry 145.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct LogCursor {
+    /// The number of the run in its task, from 1. Zero stands before everything.
+    pub run: u32,
+    /// The number of the entry in that run, from 1.
+    pub seq: u64,
+}
+
+/// Text that is not a cursor.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0:?} is not a log cursor: expected the one of an entry, such as 1.42")]
+pub struct ParseLogCursorError(String);
+
+impl fmt::Display for LogCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.run, self.seq)
+    }
+}
+
+impl FromStr for LogCursor {
+    type Err = ParseLogCursorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once('.').and_then(|(run, seq)| {
+            Some(Self {
+                run: run.parse().ok()?,
+                seq: seq.parse().ok()?,
+            })
+        });
+        parsed.ok_or_else(|| ParseLogCursorError(text.to_owned()))
+    }
+}
+
+impl Serialize for LogCursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LogCursor {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// One entry of a run's log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Its place: entries of a run are numbered from 1 without gaps.
+    pub cursor: LogCursor,
+    /// When Optio read it.
+    pub at: Timestamp,
+    /// Where it came from.
+    pub stream: LogStream,
+    /// What it says.
+    pub event: TranscriptEvent,
+    /// The line as the agent wrote it, where the event does not hold all of it. Secrets are masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<String>,
+}
+
+/// Where a log entry came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogStream {
+    /// The agent's own stream.
+    Stdout,
+    /// What it wrote to its error output.
+    Stderr,
+    /// Optio's own remarks on the run.
+    Optio,
+}
+
+/// What an entry says, whichever agent wrote it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TranscriptEvent {
+    /// The agent began or resumed a session.
+    Session {
+        /// The id with which it can be resumed.
+        id: SessionId,
+        /// The model it uses, where it tells.
+        model: Option<String>,
+        /// The version of the agent's program, where it tells.
+        version: Option<String>,
+    },
+    /// The agent said something.
+    Text {
+        /// What it said.
+        text: String,
+    },
+    /// The agent thought aloud.
+    Thinking {
+        /// What it thought.
+        text: String,
+    },
+    /// The agent started a tool.
+    ToolCall {
+        /// Pairs the call with its result.
+        id: String,
+        /// The tool.
+        name: String,
+        /// Its arguments.
+        input: Value,
+    },
+    /// A tool finished.
+    ToolResult {
+        /// The call it belongs to.
+        id: String,
+        /// What it gave back.
+        output: String,
+        /// Whether the tool said that it failed.
+        failed: bool,
+    },
+    /// The agent's list of what it means to do.
+    Plan {
+        /// The items in order.
+        items: Vec<PlanItem>,
+    },
+    /// A notice of the agent's program or of Optio.
+    System {
+        /// The notice.
+        text: String,
+    },
+    /// What the run has used so far.
+    Usage {
+        /// The sum since the run began, not since the session did.
+        total: Usage,
+    },
+    /// The model's provider limits the rate.
+    RateLimit {
+        /// When it lets us in again, where it tells.
+        resets_at: Option<Timestamp>,
+        /// Whether this request was refused; otherwise it is a warning.
+        refused: bool,
+    },
+    /// The agent reported an error.
+    Error {
+        /// The error as structured data.
+        error: ReportedError,
+    },
+    /// The agent's closing word on a round of work. A run may hold several; the last one counts.
+    Result {
+        /// Whether the agent calls it a failure.
+        failed: bool,
+        /// Its summary.
+        summary: String,
+    },
+    /// A line that is not in the agent's known format; never a failure by itself.
+    Raw {
+        /// The line.
+        text: String,
+    },
+}
+
+/// One item of an agent's plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanItem {
+    /// What is to be done.
+    pub text: String,
+    /// Whether it is.
+    pub done: bool,
+}
+
+/// With what an agent resumes an earlier conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(pub String);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the events of a run add up to: all that its outcome is decided from, besides the exit status and git's facts.
+/// Kept with the run, so that it survives a restart in the middle of the stream.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunReport {
+    /// The session, once the agent has named it.
+    pub session: Option<SessionId>,
+    /// The model that truly ran.
+    pub model: Option<String>,
+    /// The version of the agent's program.
+    pub agent_version: Option<String>,
+    /// What the run has used so far.
+    pub usage: Usage,
+    /// The last closing word: whether the agent calls it a failure, and its summary.
+    pub result: Option<(Failed, String)>,
+    /// The last error that the agent reported.
+    pub error: Option<ReportedError>,
+    /// The last refusal for the rate: when it ends, where that was told.
+    pub rate_limited: Option<RateLimited>,
+}
+
+/// Whether the agent called its work a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Failed {
+    /// It did.
+    Yes,
+    /// It called it a success, for what that is worth.
+    No,
+}
+
+/// A request that was refused for its rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RateLimited {
+    /// When requests are let in again, where that was told.
+    pub resets_at: Option<Timestamp>,
+}
+
+impl RunReport {
+    /// Takes one more event into account. The same events in the same order always give the same report.
+    pub fn fold(&mut self, event: &TranscriptEvent) {
+        match event {
+            TranscriptEvent::Session { id, model, version } => {
+                self.session = Some(id.clone());
+                self.model = model.clone().or_else(|| self.model.take());
+                self.agent_version = version.clone().or_else(|| self.agent_version.take());
+            }
+            TranscriptEvent::Usage { total } => self.usage = at_least(self.usage, *total),
+            TranscriptEvent::RateLimit {
+                resets_at,
+                refused: true,
+            } => {
+                self.rate_limited = Some(RateLimited {
+                    resets_at: *resets_at,
+                });
+            }
+            TranscriptEvent::Error { error } => self.error = Some(error.clone()),
+            TranscriptEvent::Result { failed, summary } => {
+                self.result = Some((
+                    if *failed { Failed::Yes } else { Failed::No },
+                    summary.clone(),
+                ));
+                if !*failed {
+                    // the agent got over what went wrong before
+                    self.error = None;
+                    self.rate_limited = None;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A total never shrinks, whatever an agent reports.
+fn at_least(seen: Usage, reported: Usage) -> Usage {
+    Usage {
+        cost: seen.cost.max(reported.cost),
+        input_tokens: seen.input_tokens.max(reported.input_tokens),
+        cached_tokens: seen.cached_tokens.max(reported.cached_tokens),
+        output_tokens: seen.output_tokens.max(reported.output_tokens),
+    }
+}
