@@ -1,13 +1,21 @@
 //! Scheduling, as pure functions: how much may be at work, what comes first, where it runs, when it is tried again,
 //! and what it may cost.
 
+mod budget;
 mod order;
+mod placement;
+mod retry;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::order::{AGING_STEP, Rank, rank};
+pub use self::{
+    budget::{BudgetScope, Budgets, Exceeded, Spent, exceeded, today},
+    order::{AGING_STEP, Rank, rank},
+    placement::{Place, Placement, place},
+    retry::{AfterFailure, after_failure},
+};
 use crate::{clock::Timestamp, money::Usd};
 
 /// Why a task that wants to run does not.
