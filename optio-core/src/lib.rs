@@ -9,6 +9,7 @@
 //! - **Policy**, pure functions: [`classify`], [`scheduling`].
 //! - **Ports**, traits with their contracts: [`store`], [`queue`], [`runtime`], [`agent`], [`forge`], [`tickets`],
 //!   [`event_bus`], [`webhook`].
+//! - **Decisions** over what ports showed: [`reconcile`].
 
 pub mod clock;
 pub mod id;
@@ -38,6 +39,8 @@ pub mod agent;
 pub mod forge;
 pub mod tickets;
 pub mod event_bus;
+
+pub mod reconcile;
 
 pub use crate::{
     clock::{Clock, SystemClock, Timestamp},
