@@ -66,6 +66,8 @@ pub struct RunSpec {
     pub files: WorkspacePath,
     /// The same as the agent's own processes see it.
     pub files_dir: String,
+    /// The file with the task's full text, as the agent's own processes see it: the prompt's `TASK_FILE`.
+    pub task_file: String,
     /// Where a review agent writes its verdict, as its own processes see it.
     pub verdict_file: String,
 }
@@ -76,6 +78,7 @@ impl RunSpec {
     pub fn new(task: TaskId, run: RunId, kind: RunKind, prompt: String, places: Places) -> Self {
         let join = |path: &WorkspacePath| format!("{}/{}", places.root, path.as_str());
         let (worktree_dir, files_dir) = (join(&places.worktree), join(&places.files));
+        let task_file = format!("{files_dir}/{TASK_FILE}");
         let verdict_file = format!("{files_dir}/{VERDICT_FILE}");
         Self {
             task,
@@ -88,10 +91,14 @@ impl RunSpec {
             worktree_dir,
             files: places.files,
             files_dir,
+            task_file,
             verdict_file,
         }
     }
 }
+
+/// The name of the file with the task's full text, in the run's own folder.
+pub const TASK_FILE: &str = "task.md";
 
 /// The name of the file in which a review agent leaves its verdict, in the run's own folder.
 pub const VERDICT_FILE: &str = "verdict.json";

@@ -51,6 +51,7 @@ impl Agent for Scripted {
             .clone()
             .args(["--kind", run.kind.as_str()])
             .args(session);
+        command = command.args(["--task-file", &run.task_file]);
         if let Some(model) = &run.model {
             command = command.args(["--model", model]);
         }

@@ -12,8 +12,9 @@ pub const USAGE: &str = "\
 usage: optio-scripted-agent [OPTION...] < PROMPT
 
   --prompt-file FILE    read the prompt from FILE instead of stdin
-  --script FILE         the script, if the prompt holds none between ```optio-script and ```;
-                        without this option it is the file .optio/script
+  --task-file FILE      where the task's text stands, if that is not all in the prompt
+  --script FILE         the script, if neither the prompt nor the task holds one between
+                        ```optio-script and ```; without this option it is .optio/script
   --kind KIND           which section to play: first (the default), resume-ci, resume-review,
                         resume-conflict, review or retry
   --session ID          begin a session with this id
@@ -27,6 +28,7 @@ sessions are remembered in $OPTIO_SCRIPTED_HOME, or else in $HOME/.optio-scripte
 #[derive(Debug, PartialEq)]
 pub(super) struct Args {
     pub(super) prompt_file: Option<PathBuf>,
+    pub(super) task_file: Option<PathBuf>,
     pub(super) script: Option<PathBuf>,
     pub(super) kind: RunKind,
     pub(super) session: Wanted,
@@ -106,6 +108,7 @@ impl Call {
 #[derive(Debug, Default)]
 struct Given {
     prompt_file: Option<OsString>,
+    task_file: Option<OsString>,
     script: Option<OsString>,
     kind: Option<OsString>,
     session: Option<OsString>,
@@ -118,6 +121,7 @@ impl Given {
     fn slot(&mut self, name: &str) -> Result<&mut Option<OsString>, ArgsError> {
         Ok(match name {
             "--prompt-file" => &mut self.prompt_file,
+            "--task-file" => &mut self.task_file,
             "--script" => &mut self.script,
             "--kind" => &mut self.kind,
             "--session" => &mut self.session,
@@ -137,6 +141,7 @@ impl Given {
         };
         Ok(Args {
             prompt_file: self.prompt_file.map(PathBuf::from),
+            task_file: self.task_file.map(PathBuf::from),
             script: self.script.map(PathBuf::from),
             kind: self.kind.map_or(Ok(RunKind::First), |name| {
                 let name = name.to_string_lossy();

@@ -38,7 +38,7 @@ enum Refusal {
     #[error("cannot read {what}: {source}")]
     Unreadable { what: String, source: io::Error },
     #[error(
-        "there is no script; put one into the prompt between a line ```optio-script and a line ```, name a file with \
+        "there is no script; put one into the task between a line ```optio-script and a line ```, name a file with \
          --script, or write {SCRIPT_FILE}"
     )]
     NoScript,
@@ -124,18 +124,29 @@ fn run(args: Args) -> Result<io::Result<u8>, Refusal> {
     Ok(player.play(args.model, steps).map(|end| end.code))
 }
 
-/// The script from the prompt, from the file that was named, or from the working directory.
+/// The script from the prompt, from the task, from the file that was named, or from the working directory.
 fn script(args: &Args, folder: &Path) -> Result<Script, Refusal> {
+    let own = folder.join(SCRIPT_FILE);
     let (place, text) = if let Some(text) = Script::find(&prompt(args)?) {
         ("the script in the prompt".to_owned(), text)
+    } else if let Some(text) = Script::find(&task(args)?) {
+        ("the script in the task".to_owned(), text)
     } else if let Some(file) = &args.script {
         (file.display().to_string(), read(file)?)
-    } else if folder.join(SCRIPT_FILE).exists() {
-        (SCRIPT_FILE.to_owned(), read(&folder.join(SCRIPT_FILE))?)
+    } else if own.exists() {
+        (SCRIPT_FILE.to_owned(), read(&own)?)
     } else {
         return Err(Refusal::NoScript);
     };
     Script::parse(&text).map_err(|error| Refusal::Script { place, error })
+}
+
+/// The text of the task; none if it was not left in a file.
+fn task(args: &Args) -> Result<String, Refusal> {
+    match &args.task_file {
+        Some(file) if file.exists() => read(file),
+        _ => Ok(String::new()),
+    }
 }
 
 fn prompt(args: &Args) -> Result<String, Refusal> {

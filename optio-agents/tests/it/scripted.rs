@@ -114,7 +114,7 @@ fn a_run_that_cannot_begin_says_why_and_changes_nothing() {
     "#);
     assert_snapshot!(room.prompt("please fix the bug", &[]), @"
     exit code 2
-    stderr: optio-scripted-agent: there is no script; put one into the prompt between a line ```optio-script and a line ```, name a file with --script, or write .optio/script
+    stderr: optio-scripted-agent: there is no script; put one into the task between a line ```optio-script and a line ```, name a file with --script, or write .optio/script
     ");
     assert_snapshot!(room.agent("[first]\nsay hello", &["--kind", "review"]), @"
     exit code 2
@@ -141,8 +141,14 @@ fn the_script_may_stand_in_a_file() {
     room.write(".optio/script", "say from the repository");
     room.write("other", "say from the option");
     room.write("prompt", "```optio-script\nsay from the prompt's file\n```");
+    room.write(
+        "task.md",
+        "Add it.\n```optio-script\nsay from the task\n```",
+    );
     assert_snapshot!(room.prompt("fix it", &[]).said(), @"from the repository");
     assert_snapshot!(room.prompt("fix it", &["--script", "other"]).said(), @"from the option");
+    assert_snapshot!(room.prompt("CI failed", &["--task-file", "task.md", "--script", "other"]).said(), @"from the task");
+    assert_snapshot!(room.prompt("CI failed", &["--task-file", "gone.md"]).said(), @"from the repository");
     assert_snapshot!(room.prompt("fix it", &["--script", "other", "--prompt-file", "prompt"]).said(), @"from the prompt's file");
 }
 

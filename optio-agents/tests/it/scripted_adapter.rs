@@ -80,9 +80,9 @@ fn a_run_becomes_a_command() {
         .map(shown)
         .collect::<Vec<_>>();
     assert_snapshot!(table.join("\n"), @r#"
-    trees/a$ optio scripted-agent --kind first --session 00000000-0000-0000-0000-000000000007 < b"fix it"
-    trees/a$ optio scripted-agent --kind resume-ci --resume s-1 --model small < b"fix it"
-    trees/a$ optio scripted-agent --kind review --session 00000000-0000-0000-0000-000000000007 --verdict-file /ws/runs/a/verdict.json < b"fix it"
+    trees/a$ optio scripted-agent --kind first --session 00000000-0000-0000-0000-000000000007 --task-file /ws/runs/a/task.md < b"fix it"
+    trees/a$ optio scripted-agent --kind resume-ci --resume s-1 --task-file /ws/runs/a/task.md --model small < b"fix it"
+    trees/a$ optio scripted-agent --kind review --session 00000000-0000-0000-0000-000000000007 --task-file /ws/runs/a/task.md --verdict-file /ws/runs/a/verdict.json < b"fix it"
     "#);
 }
 
@@ -168,7 +168,7 @@ fn every_way_to_end_gets_its_verdict() {
       invalid_configuration, never: optio-scripted-agent: the script in the prompt, line 1: there is no step "sya"; the steps are say, think, edit, append, delete, run, try, commit, comment, verdict, cost, rate-limit, fail, error, hang, sleep, spam, raw, bytes, long, lie, crash, spawn-stray, wait-file
     "#);
     assert_snapshot!(verdict(&room.agent("say hello", &["--resume", "s-9"])), @"session_not_found, attempt: no conversation found with session id s-9");
-    assert_snapshot!(verdict(&room.prompt("fix it", &[])), @"invalid_configuration, never: optio-scripted-agent: there is no script; put one into the prompt between a line ```optio-script and a line ```, name a file with --script, or write .optio/script");
+    assert_snapshot!(verdict(&room.prompt("fix it", &[])), @"invalid_configuration, never: optio-scripted-agent: there is no script; put one into the task between a line ```optio-script and a line ```, name a file with --script, or write .optio/script");
 }
 
 #[test]
