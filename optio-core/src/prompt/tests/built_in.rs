@@ -37,7 +37,6 @@ fn full() -> PromptValues {
             "## test / unit\n\nlogin_test.rs:40: left 401, right 200",
         )
         .with(
-            Variable::CiFailures,
             Variable::ReviewComments,
             "- src/login.rs:12: close the session on errors too",
         )
