@@ -114,10 +114,7 @@ mod tests {
     }
 
     fn failure(retry: RetryAdvice) -> Failure {
-        Failure {
-            retry,
-            ..Failure::new(FailureClass::AgentCrashed)
-        }
+        Failure::new(FailureClass::AgentCrashed).with_retry(retry)
     }
 
     #[test]
