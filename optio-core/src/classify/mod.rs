@@ -1,8 +1,9 @@
 //! From evidence to a [`Failure`]: what happened, in words, and whether to try again. Pure.
 //!
 //! Evidence is taken in the order of its worth: what the workspace says if it took the process with it, the fields of
-//! the agent's structured error, the text of that error, standard error, the exit status. The output of the agent's
-//! tools is no evidence, and of its prose only the closing word is kept, to be shown and never to be matched.
+//! the agent's structured error, the text of that error, the agent's bare word that it failed, standard error, the
+//! exit status. The output of the agent's tools is no evidence, and of its prose only the closing word is kept, to be
+//! shown and never to be matched.
 
 mod reset;
 mod rules;
@@ -10,7 +11,7 @@ mod rules;
 mod tests;
 
 use crate::{
-    clock::{Timestamp, later},
+    clock::{Timestamp, later, whole_microseconds},
     failure::{ExitStatus, Failure, FailureClass, ReportedError},
     transcript::{Failed, RunReport},
 };
@@ -178,8 +179,8 @@ pub fn classify(evidence: &Evidence, now: Timestamp) -> Failure {
     };
     let failure = failure
         .or_else(|| by_program(evidence))
-        .or_else(|| by_stderr(evidence))
         .or_else(|| by_bare_report(evidence))
+        .or_else(|| by_stderr(evidence))
         .unwrap_or_else(|| by_exit(evidence));
     with_reset_time(failure, evidence, now)
 }
@@ -246,13 +247,15 @@ fn by_stderr(evidence: &Evidence) -> Option<Failure> {
     Some(Failure::new(class).with_detail(line))
 }
 
-/// The agent says that it failed, and nothing tells why.
+/// The agent says that it failed, in words that no rule knows. It lived to tell, so warnings in standard error are no
+/// better reason.
 fn by_bare_report(evidence: &Evidence) -> Option<Failure> {
-    let line = match (&evidence.reported, &evidence.closing_word) {
-        (Some(reported), _) => report_line(reported),
-        (None, Some(closing_word)) => closing_word,
-        (None, None) => return None,
-    };
+    let reported = evidence
+        .reported
+        .as_ref()
+        .map(report_line)
+        .filter(|line| !line.is_empty());
+    let line = reported.or(evidence.closing_word.as_deref())?;
     Some(Failure::new(FailureClass::AgentReported).with_detail(line))
 }
 
@@ -289,7 +292,7 @@ fn with_reset_time(failure: Failure, evidence: &Evidence, now: Timestamp) -> Fai
             .detail()
             .and_then(|line| reset::reset_time(line, now)),
     };
-    let at = told.map(|at| at.max(later(now, SHORTEST_WAIT)));
+    let at = told.map(|at| whole_microseconds(at.max(later(now, SHORTEST_WAIT))));
     match (failure.class, at) {
         (_, Some(at)) => failure.until(at),
         (RateLimited, None) => failure.until(later(now, RATE_LIMIT_WAIT)),
@@ -323,7 +326,7 @@ fn last_words(evidence: &Evidence) -> String {
     };
     let words = lines()
         .find(is_error)
-        .or_else(|| lines().last())
+        .or_else(|| lines().next_back())
         .or(evidence.workspace.as_deref());
     match (words, evidence.exit) {
         (Some(line), Some(exit)) => format!("{line} ({exit})"),

@@ -213,6 +213,37 @@ mod tests {
             None => format!("{message} => -\n"),
         })
         .concat();
-        assert_snapshot!(table, @"");
+        assert_snapshot!(table, @r#"
+        Claude AI usage limit reached|1773147600 => 2026-03-10T13:00:00Z
+        rate limited, resetsAt: 1773147600000 => 2026-03-10T13:00:00Z
+        quota resets at 2026-03-10T13:00:00Z => 2026-03-10T13:00:00Z
+        try again after 2026-03-10 15:00:00+02:00 => 2026-03-10T13:00:00Z
+        retry after 30 seconds => 2026-03-10T12:00:30Z
+        Rate limit reached for gpt-5.5. Please try again in 1.5s. => 2026-03-10T12:00:01.5Z
+        Please try again in 5m30s. => 2026-03-10T12:05:30Z
+        Please try again in 1h2m3.5s => 2026-03-10T13:02:03.5Z
+        Please try again in 350ms => 2026-03-10T12:00:00.35Z
+        Try again in 3 days 4 hours 9 minutes. => 2026-03-13T16:09:00Z
+        resets in 2 hours and 5 minutes => 2026-03-10T14:05:00Z
+        Suggested retry after 2s.] => 2026-03-10T12:00:02Z
+        Please retry in 34.074824224s. => 2026-03-10T12:00:34.074824224Z
+        "retryDelay": "34s" => 2026-03-10T12:00:34Z
+        Retry-After: 20 => 2026-03-10T12:00:20Z
+        You've hit your 5-hour limit · resets 3pm (UTC) => 2026-03-10T15:00:00Z
+        You've hit your weekly limit · resets 9:30am (Europe/Berlin) => 2026-03-11T08:30:00Z
+        You've hit your weekly limit · resets Mar 12, 4am (America/New_York) => 2026-03-12T08:00:00Z
+        You've hit your 5-hour limit · resets Jan 1, 2100, 12am (UTC) => 2100-01-01T00:00:00Z
+        You've hit your limit · resets Jan 2, 12pm => 2027-01-02T12:00:00Z
+        purchase more credits or try again at Jan 1st, 2100 12:00 AM. => 2100-01-01T00:00:00Z
+        try again at 11:15 AM. => 2026-03-11T11:15:00Z
+        rate limit exceeded => -
+        try again later => -
+        try again in a moment => -
+        try again at 25pm => -
+        resets Foo 40, 3pm => -
+        resets 3pm (Nowhere/Land) => -
+        retry 3 of 5 => -
+        see section 1773147600 => -
+        "#);
     }
 }

@@ -174,9 +174,9 @@ rules! {
     PodOom in POD: r"\bOOMKill(ed|ing)\b|out of memory: killed process|memory cgroup out of memory",
     PodEvicted in POD: r"\bEvicted\b|low on resource|EvictionByEvictionAPI|PreemptionByScheduler|DeletionByTaintManager",
     PodEvicted in POD: r"TerminationByKubelet|imminent node shutdown|\bNodeShutdown\b|\bPreempt(ed|ing)\b",
-    ImagePull in POD: r"ImagePullBackOff|ErrImagePull|ErrImageNeverPull|InvalidImageName|ImageInspectError|RegistryUnavailable",
+    ImagePull in POD: r"ImagePullBackOff|ErrImagePull|ErrImageNeverPull|ImageInspectError|RegistryUnavailable",
     ImagePull in POD: r"failed to pull (and unpack )?image|pull access denied|manifest unknown",
-    InvalidConfiguration in POD: r"CreateContainerConfigError|\b(secret|configmap|serviceaccount)s? \S+ not found",
+    InvalidConfiguration in POD: r"CreateContainerConfigError|InvalidImageName|\b(secret|configmap|serviceaccount)s? \S+ not found",
     InvalidConfiguration in POD: r"violates PodSecurity|is forbidden: user|admission webhook .* denied",
     PodCrashLoop in POD: r"CrashLoopBackOff|back-off .*restarting failed container|RunContainerError|CreateContainerError|PostStartHookError",
     PodPending in POD: r"\bUnschedulable\b|FailedScheduling|\d+/\d+ nodes are available|unbound immediate PersistentVolumeClaims",
@@ -188,7 +188,7 @@ rules! {
     DiskFull in MACHINE: r"no space left on device|\bENOSPC\b|disk quota exceeded|\bEDQUOT\b|(database or )?disk is full",
     PodOom in MACHINE: r"heap out of memory|cannot allocate memory|\bENOMEM\b|memory allocation of \d+ bytes failed|^fatal: out of memory",
     // The agent's program.
-    AgentNotInstalled in START: r"executable file not found in \$PATH|\bspawn \S+ ENOENT\b|exec format error|cannot execute binary file",
+    AgentNotInstalled in START: r"executable file not found in \$PATH|^(error: )?spawn \S+ ENOENT\b|exec format error|cannot execute binary file",
     AgentNotInstalled in START: r"^(/\S+/)?((ba|da|z)?sh|env): (line )?\d*:? ?\S+: (command )?(not found|no such file or directory)$",
     AgentNotInstalled in STDERR: r"GLIBC_\S+' not found|error while loading shared libraries|^error: cannot find module .*(bin|cli)",
     InvalidConfiguration in STDERR: r"cannot be used with root/sudo|not inside a trusted directory|not running in a trusted directory",
@@ -244,10 +244,10 @@ rules! {
     Tls in ANY: r"SSL certificate problem|certificate (verification failed|verify failed|has expired|is not trusted)|self[- ]signed certificate",
     Tls in ANY: r"local issuer certificate|UNABLE_TO_VERIFY_LEAF|CERT_HAS_EXPIRED|\bx509: |invalid peer certificate|handshake\(\) failed|unknown ?issuer",
     Network in ANY: r"connection (refused|reset|timed out|failed|closed|error|aborted)|\bE(CONNREFUSED|CONNRESET|TIMEDOUT|HOSTUNREACH|NETUNREACH|PIPE)\b",
-    Network in ANY: r"failed to connect to|couldn't connect to|network is unreachable|no route to host|operation timed out|\bi/o timeout\b",
+    Network in ANY: r"failed to connect to \S+ port \d|couldn't connect to|network is unreachable|no route to host|operation timed out|\bi/o timeout\b",
     Network in ANY: r"socket hang up|fetch failed|error sending request|stream disconnected before completion|upstream connect error|request timed out",
     Network in GIT: r"early EOF|RPC failed|sideband packet|remote end hung up|requested URL returned error: (429|5\d\d)|kex_exchange_identification",
     // Files, where nothing above says which.
-    PermissionDenied in MACHINE: r"\bE(ACCES|PERM|ROFS)\b|read-only file system|insufficient permission for adding|detected dubious ownership",
+    PermissionDenied in MACHINE: r"\bE(ACCES|PERM|ROFS): |read-only file system|insufficient permission for adding|detected dubious ownership",
     PermissionDenied in MACHINE: r"(:|cannot .*) (permission denied|operation not permitted)( \(os error \d+\))?$",
 }
