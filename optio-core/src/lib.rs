@@ -42,6 +42,8 @@ pub mod event_bus;
 
 pub mod reconcile;
 
+pub mod memory;
+
 pub use crate::{
     clock::{Clock, SystemClock, Timestamp},
     error::{Error, ErrorKind, Result, Retry},

@@ -1,0 +1,292 @@
+//! An agent in memory: its command is played by [`MemoryRuntime`](super::MemoryRuntime), step by step as a test says.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use crate::{
+    agent::{Agent, AgentVerdict, Ending, Preflight, RunSpec},
+    clock::Timestamp,
+    error::Result,
+    id::{RunId, TaskId, WorkspaceId},
+    money::Usd,
+    pull_request::{ReviewReport, ReviewVerdict},
+    run::RunKind,
+    runtime::Command,
+    transcript::TranscriptEvent,
+    workspace::WorkspacePath,
+};
+
+/// The program that [`MemoryRuntime`](super::MemoryRuntime) plays.
+pub(super) const PROGRAM: &str = "memory-agent";
+
+pub(super) const TASK: &str = "MEMORY_AGENT_TASK";
+pub(super) const KIND: &str = "MEMORY_AGENT_KIND";
+pub(super) const MODEL: &str = "MEMORY_AGENT_MODEL";
+pub(super) const SESSION: &str = "MEMORY_AGENT_SESSION";
+pub(super) const VERDICT_FILE: &str = "MEMORY_AGENT_VERDICT_FILE";
+
+/// An [`Agent`] whose runs do what the [`Behaviour`] of a [`MemoryRuntime`](super::MemoryRuntime) says. Its stream is
+/// one transcript event per line, as JSON.
+#[derive(Debug, Clone)]
+pub struct MemoryAgent {
+    name: String,
+}
+
+impl MemoryAgent {
+    /// An agent called `memory`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::named("memory")
+    }
+
+    /// An agent of another name.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into() }
+    }
+}
+
+impl Default for MemoryAgent {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Agent for MemoryAgent {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn command(&self, run: &RunSpec) -> Result<Command> {
+        let session = match &run.resume {
+            Some(session) => session.to_string(),
+            None => run.run.to_string(),
+        };
+        let mut command = Command::new(PROGRAM)
+            .in_dir(run.worktree.clone())
+            .stdin(run.prompt.clone())
+            .env(TASK, run.task.to_string())
+            .env(KIND, run.kind.as_str())
+            .env(SESSION, session)
+            .env(VERDICT_FILE, &run.verdict_file);
+        if let Some(model) = &run.model {
+            command = command.env(MODEL, model);
+        }
+        Ok(command)
+    }
+
+    fn read_line(&self, line: &str) -> Vec<TranscriptEvent> {
+        let event = serde_json::from_str(line);
+        vec![event.unwrap_or_else(|_| TranscriptEvent::Raw {
+            text: line.to_owned(),
+        })]
+    }
+
+    fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict {
+        run.usual_verdict(now)
+    }
+
+    fn preflight(&self) -> Preflight {
+        Preflight {
+            version: Command::new(PROGRAM).arg("--version"),
+            remedy: "an agent in memory runs in a runtime in memory only".to_owned(),
+        }
+    }
+}
+
+/// A run that was started: what its behaviour is chosen by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpawnedRun {
+    /// Where it runs.
+    pub workspace: WorkspaceId,
+    /// The task.
+    pub task: TaskId,
+    /// The run.
+    pub run: RunId,
+    /// Why it runs.
+    pub kind: RunKind,
+    /// How many runs of this task were started in this runtime, with this one.
+    pub attempt: u32,
+    /// The prompt.
+    pub prompt: String,
+    /// The model it was asked to use.
+    pub model: Option<String>,
+    /// The session that it goes on with, or its own.
+    pub session: String,
+    /// The worktree.
+    pub worktree: WorkspacePath,
+}
+
+/// What agents do, run by run.
+#[derive(Clone)]
+pub struct Behaviour(Arc<dyn Fn(&SpawnedRun) -> Vec<Step> + Send + Sync>);
+
+impl Behaviour {
+    /// Each run does what this function says.
+    pub fn new(steps: impl Fn(&SpawnedRun) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(steps))
+    }
+
+    /// The steps of a run.
+    #[must_use]
+    pub fn steps(&self, run: &SpawnedRun) -> Vec<Step> {
+        (self.0)(run)
+    }
+}
+
+impl Default for Behaviour {
+    /// An agent that does its work: see [`diligent`].
+    fn default() -> Self {
+        Self::new(diligent)
+    }
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Behaviour")
+    }
+}
+
+/// The steps of an agent that does its work: it writes a file of its own, commits and ends well, for a cent. A review
+/// agent approves; one that is to resolve a conflict merges the base branch first.
+#[must_use]
+pub fn diligent(run: &SpawnedRun) -> Vec<Step> {
+    let work = [
+        Step::edit(
+            format!("work/{}.txt", run.task.short()),
+            format!("attempt {}, {}\n", run.attempt, run.kind),
+        ),
+        Step::commit(format!("Work on {} ({})", run.task.short(), run.kind)),
+    ];
+    let mut steps = vec![Step::say("on it")];
+    match run.kind {
+        RunKind::Review => steps.push(Step::approve("looks right")),
+        RunKind::ResumeConflict => {
+            steps.push(Step::MergeBase);
+            steps.extend(work);
+        }
+        _ => steps.extend(work),
+    }
+    steps.extend([Step::Cost(Usd::from_micros(10_000)), Step::Exit(0)]);
+    steps
+}
+
+/// One thing that an agent in memory does. After the last step it ends well, as by `Exit(0)`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Step {
+    /// Says something.
+    Say(String),
+    /// Writes this line to its stream, whatever it is.
+    Print(String),
+    /// Writes this line to its error output.
+    Complain(String),
+    /// Writes a file of its worktree.
+    Edit {
+        /// Its path in the worktree.
+        path: String,
+        /// All that it then holds.
+        content: String,
+    },
+    /// Commits all that differs from the last commit; nothing happens if nothing does.
+    Commit(String),
+    /// Fetches and merges the base branch into its own; where both changed a file its own content wins.
+    MergeBase,
+    /// Spends this much more.
+    Cost(Usd),
+    /// Works in silence for this long.
+    Wait(Duration),
+    /// Works in silence until the signal is raised.
+    WaitFor(Signal),
+    /// Raises a signal: a test then knows that it has come this far.
+    Raise(Signal),
+    /// Leaves its verdict on the pull request that it reviews.
+    Verdict(ReviewReport),
+    /// Is refused for its rate until then, and ends with code 1.
+    RateLimit(Option<Timestamp>),
+    /// Claims to have done everything, and ends well.
+    Lie,
+    /// Sits there, idle and deaf to being asked to stop: only being killed ends it.
+    Hang,
+    /// Is killed by a signal from outside, in the middle of a line.
+    Crash,
+    /// Is gone, without an exit status, as when a machine is lost.
+    Vanish,
+    /// Says how it went and ends with this code.
+    Exit(i32),
+}
+
+impl Step {
+    /// Says something.
+    pub fn say(text: impl Into<String>) -> Self {
+        Self::Say(text.into())
+    }
+
+    /// Writes a file.
+    pub fn edit(path: impl Into<String>, content: impl Into<String>) -> Self {
+        Self::Edit {
+            path: path.into(),
+            content: content.into(),
+        }
+    }
+
+    /// Commits.
+    pub fn commit(message: impl Into<String>) -> Self {
+        Self::Commit(message.into())
+    }
+
+    /// Leaves a verdict: approved.
+    pub fn approve(summary: impl Into<String>) -> Self {
+        Self::Verdict(ReviewReport {
+            verdict: ReviewVerdict::Approve,
+            summary: summary.into(),
+            comments: Vec::new(),
+        })
+    }
+
+    /// Leaves a verdict: changes requested.
+    pub fn request_changes(summary: impl Into<String>) -> Self {
+        Self::Verdict(ReviewReport {
+            verdict: ReviewVerdict::RequestChanges,
+            summary: summary.into(),
+            comments: Vec::new(),
+        })
+    }
+}
+
+/// Something that one side raises once and others wait for. Clones are the same signal; once raised it stays so.
+#[derive(Debug, Clone)]
+pub struct Signal(Arc<watch::Sender<Raised>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Raised {
+    No,
+    Yes,
+}
+
+impl Signal {
+    /// A signal that was not raised.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Raised::No)))
+    }
+
+    /// Raises it.
+    pub fn raise(&self) {
+        self.0.send_replace(Raised::Yes);
+    }
+
+    /// Waits until it is raised. Cancel safe.
+    pub async fn raised(&self) {
+        // the sender lives as long as we do, so waiting cannot fail
+        let _ = self.0.subscribe().wait_for(|it| *it == Raised::Yes).await;
+    }
+}
+
+impl Default for Signal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
