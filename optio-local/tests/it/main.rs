@@ -1,0 +1,5 @@
+//! The embedded backends against real files, processes and git.
+
+#[cfg(test)]
+mod runtime;
+mod store;
