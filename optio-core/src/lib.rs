@@ -42,9 +42,15 @@ pub mod event_bus;
 
 pub mod reconcile;
 
+pub mod engine;
+
 pub mod memory;
 
+mod builder;
+
 pub use crate::{
+    builder::{BuildError, OptioBuilder},
     clock::{Clock, SystemClock, Timestamp},
+    engine::{Limits, NewTask, Optio},
     error::{Error, ErrorKind, Result, Retry},
 };

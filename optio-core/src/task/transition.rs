@@ -110,7 +110,8 @@ impl TaskState {
     pub fn apply(self, event: TaskEvent, now: Timestamp) -> Result<Self, InvalidTransition> {
         use TaskEvent as E;
         Ok(match (self, event) {
-            (Self::Pending, E::Blocked) => Self::WaitingOnDeps,
+            // a queued one, when it was given something more to wait for
+            (Self::Pending | Self::Queued { .. }, E::Blocked) => Self::WaitingOnDeps,
             (
                 Self::Pending
                 | Self::WaitingOnDeps

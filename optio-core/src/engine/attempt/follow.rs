@@ -1,0 +1,268 @@
+//! Following: the agent's output becomes the run's log, exactly once each byte; watchdogs end a run that takes too
+//! long, is stalled, has spent what it may, or is not wanted any more.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Trouble;
+use crate::{
+    clock::elapsed,
+    engine::{
+        Optio,
+        held::Held,
+        transcript::{Batch, LineSplitter, Translated, Translator},
+    },
+    error::{ErrorKind, Result},
+    event_bus::Hint,
+    failure::{ExitStatus, Failure, FailureClass},
+    repo::Repo,
+    run::{Progress, Run, RunPhase, StopReason},
+    runtime::{OutputOffset, Piece, RunStatus},
+    store::Write,
+    transcript::{LogStream, RunReport},
+};
+
+/// How following a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Followed {
+    /// The run is in another phase now.
+    Exited,
+    /// We are shutting down; the agent works on.
+    Detached,
+}
+
+/// How often the watchdogs look.
+const WATCH: Duration = Duration::from_secs(5);
+
+impl Optio {
+    /// Follows a run that was started, from where its log ends, until its agent has ended.
+    pub(super) async fn follow(&self, held: &Held, shutdown: &CancellationToken) -> Result<Followed, Trouble> {
+        let run = held.run().await;
+        match self.runtime().status(run.workspace, run.id).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.not_there(held, &run).await,
+            Err(error) => return Err(Trouble::Backend(error)),
+        }
+        self.mark_started(held).await?;
+        let repo = self.store().repo(run.repo).await?;
+        let offset = OutputOffset { stdout: run.progress.stdout, stderr: run.progress.stderr };
+        let mut output = self.runtime().attach(run.workspace, run.id, offset).await?;
+        let mut reader = self.reader(&run)?;
+        let mut watchdog = Watchdog { repo: &repo, activity: None };
+        let mut watch = tokio::time::interval(WATCH);
+        watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut unwanted = pin!(self.until_unwanted(run.task, run.id));
+        let mut asked_to_stop = false;
+        loop {
+            tokio::select! {
+                biased;
+                piece = output.next() => match piece? {
+                    Piece::Stdout(bytes) => reader.read(LogStream::Stdout, &bytes, self),
+                    Piece::Stderr(bytes) => reader.read(LogStream::Stderr, &bytes, self),
+                    Piece::Ended(status) => {
+                        reader.finish(self);
+                        return self.exited(held, reader, status).await;
+                    }
+                },
+                () = reader.due() => self.flush(held, &mut reader).await?,
+                () = shutdown.cancelled() => {
+                    self.flush(held, &mut reader).await?;
+                    return Ok(Followed::Detached);
+                }
+                () = &mut unwanted, if !asked_to_stop => {
+                    asked_to_stop = true;
+                    self.stop(held, StopReason::Cancelled).await?;
+                }
+                _ = watch.tick() => {
+                    if let Some(reason) = self.watch(held, &mut watchdog, &reader).await? {
+                        self.stop(held, reason).await?;
+                    }
+                }
+            }
+            if reader.batch.is_full() {
+                self.flush(held, &mut reader).await?;
+            }
+        }
+    }
+
+    /// The runtime does not know the run: it was never started, or it went with its workspace.
+    async fn not_there(&self, held: &Held, run: &Run) -> Result<Followed, Trouble> {
+        let RunPhase::Spawned { from, stopping, .. } = run.phase.clone() else { return Ok(Followed::Exited) };
+        if stopping.is_some() {
+            held.update(|run, _| run.phase = RunPhase::Exited { from: from.clone(), status: None, stopped: stopping.clone() }).await?;
+        } else if run.progress == Progress::default() {
+            held.update(|run, _| run.phase = RunPhase::Preparing).await?;
+        } else {
+            return Err(Failure::new(FailureClass::WorkspaceLost).with_detail("the run is gone from its workspace").into());
+        }
+        Ok(Followed::Exited)
+    }
+
+    fn reader(&self, run: &Run) -> Result<Reader, Trouble> {
+        let Some(agent) = self.ports().agents.get(&run.agent) else {
+            return Err(Failure::new(FailureClass::InvalidConfiguration).with_detail(format!("there is no agent called {:?}", run.agent)).into());
+        };
+        Ok(Reader {
+            stdout: LineSplitter::new(run.progress.stdout),
+            stderr: LineSplitter::new(run.progress.stderr),
+            translator: Translator::new(Arc::clone(agent), self.masker().clone()),
+            batch: Batch::new(run.number, run.progress),
+            report: run.report.clone(),
+            heard_at: run.heard_at,
+            flush_at: None,
+            delay: self.settings().log_delay,
+        })
+    }
+
+    /// Stores what was read, with how far it was read.
+    async fn flush(&self, held: &Held, reader: &mut Reader) -> Result<(), Trouble> {
+        reader.flush_at = None;
+        if reader.batch.is_empty() {
+            return Ok(());
+        }
+        let (entries, progress) = reader.batch.take();
+        held.update(|run, change| {
+            run.progress = progress;
+            run.report = reader.report.clone();
+            run.heard_at = reader.heard_at;
+            change.write(Write::Log(run.task, entries));
+        })
+        .await?;
+        self.hint(Hint::Log { task: held.task() }).await;
+        Ok(())
+    }
+
+    /// The last of its output and its end, in one commit.
+    async fn exited(&self, held: &Held, mut reader: Reader, status: Option<ExitStatus>) -> Result<Followed, Trouble> {
+        let (entries, progress) = reader.batch.take();
+        held.update(|run, change| {
+            if let RunPhase::Spawned { from, stopping, .. } = run.phase.clone() {
+                run.phase = RunPhase::Exited { from, status, stopped: stopping };
+            }
+            run.progress = progress;
+            run.report = reader.report;
+            run.heard_at = reader.heard_at;
+            if !entries.is_empty() {
+                change.write(Write::Log(run.task, entries));
+            }
+        })
+        .await?;
+        self.hint(Hint::Log { task: held.task() }).await;
+        Ok(Followed::Exited)
+    }
+
+    /// Writes down why the run is to end, and ends it.
+    async fn stop(&self, held: &Held, reason: StopReason) -> Result<(), Trouble> {
+        let run = held.run().await;
+        tracing::info!(run = %run.id, task = %run.task, ?reason, "run stopped");
+        held.update(|run, _| {
+            if let RunPhase::Spawned { stopping, .. } = &mut run.phase {
+                stopping.get_or_insert(reason);
+            }
+        })
+        .await?;
+        Ok(self.runtime().kill(run.workspace, run.id, self.settings().kill_grace).await?)
+    }
+
+    /// Whether the run has to be stopped, and why.
+    async fn watch(&self, held: &Held, watchdog: &mut Watchdog<'_>, reader: &Reader) -> Result<Option<StopReason>, Trouble> {
+        let run = held.run().await;
+        let RunPhase::Spawned { at, stopping, .. } = &run.phase else { return Ok(None) };
+        if let Some(reason) = stopping {
+            return Ok(Some(reason.clone())); // it was to be stopped already: see to it
+        }
+        let now = self.now();
+        let settings = &watchdog.repo.settings;
+        if elapsed(*at, now) >= settings.run_timeout() {
+            return Ok(Some(StopReason::TimedOut));
+        }
+        let heard = run.heard_at.max(reader.heard_at);
+        if elapsed(heard, now) >= WATCH {
+            // silent: perhaps it works all the same, in a long build, say
+            let status = self.runtime().status(run.workspace, run.id).await?;
+            if let RunStatus::Running { activity: Some(activity) } = status {
+                let before = watchdog.activity.replace(activity);
+                if before.is_some_and(|before| activity > before) {
+                    held.update(|run, _| run.heard_at = now).await?;
+                    return Ok(None);
+                }
+            }
+            if elapsed(heard, now) >= settings.silence() {
+                return Ok(Some(StopReason::Stalled));
+            }
+        }
+        let task = self.store().task(run.task).await?;
+        Ok(self.over_budget(&task, watchdog.repo).await?.map(|over| {
+            tracing::info!(run = %run.id, task = %run.task, "{over}");
+            StopReason::Budget
+        }))
+    }
+}
+
+struct Watchdog<'a> {
+    repo: &'a Repo,
+    activity: Option<u64>,
+}
+
+/// Reads output and gathers it for the log.
+struct Reader {
+    stdout: LineSplitter,
+    stderr: LineSplitter,
+    translator: Translator,
+    batch: Batch,
+    report: RunReport,
+    heard_at: crate::Timestamp,
+    flush_at: Option<Instant>,
+    delay: Duration,
+}
+
+impl Reader {
+    fn read(&mut self, stream: LogStream, bytes: &[u8], engine: &Optio) {
+        self.heard_at = engine.now();
+        let splitter = if stream == LogStream::Stdout { &mut self.stdout } else { &mut self.stderr };
+        for line in splitter.push(bytes) {
+            self.line(stream, &line);
+        }
+        self.covered();
+    }
+
+    fn finish(&mut self, engine: &Optio) {
+        self.heard_at = engine.now();
+        if let Some(line) = self.stdout.finish() {
+            self.line(LogStream::Stdout, &line);
+        }
+        if let Some(line) = self.stderr.finish() {
+            self.line(LogStream::Stderr, &line);
+        }
+        self.covered();
+    }
+
+    fn line(&mut self, stream: LogStream, line: &str) {
+        let events = match stream {
+            LogStream::Stdout => self.translator.stdout_line(line),
+            _ => self.translator.stderr_line(line),
+        };
+        for Translated { event, original } in events {
+            self.report.fold(&event);
+            self.batch.push(self.heard_at, stream, event, original);
+        }
+    }
+
+    /// The batch covers all complete lines so far; and is to be stored soon, if there is anything in it.
+    fn covered(&mut self) {
+        self.batch.covers(self.stdout.consumed(), self.stderr.consumed());
+        if !self.batch.is_empty() && self.flush_at.is_none() {
+            self.flush_at = Some(Instant::now() + self.delay);
+        }
+    }
+
+    /// Ends when what was gathered is to be stored.
+    async fn due(&self) {
+        match self.flush_at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+}

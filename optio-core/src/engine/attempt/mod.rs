@@ -1,0 +1,179 @@
+//! One attempt of an agent at a task: placed, prepared, followed, settled. Each step leaves in the store what the next
+//! one needs, so that any worker can go on after any crash.
+
+mod follow;
+mod place;
+mod prepare;
+mod rescue;
+mod settle;
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Optio, held::Held};
+use crate::{
+    classify::{Evidence, classify},
+    error::{Error, ErrorKind, Result},
+    failure::Failure,
+    id::{RunId, TaskId},
+    run::{RunPhase, StopReason},
+};
+
+/// How the work on a run ended here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The run has ended.
+    Done,
+    /// We are shutting down; the agent works on.
+    Detached,
+    /// Somebody else has taken it over.
+    Lost,
+}
+
+/// What keeps a step from being done.
+#[derive(Debug)]
+enum Trouble {
+    /// The run has failed.
+    Failure(Box<Failure>),
+    /// Nobody wants the run any more.
+    Unwanted,
+    /// The backend that holds our state failed, or the run is lost: that says nothing about the run.
+    Backend(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Backend(error)
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(Box::new(failure))
+    }
+}
+
+/// How long to wait before a step is done again whose backend failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A task is looked at this often while its run is at work, hints or not.
+const SWEEP: Duration = Duration::from_secs(5);
+
+impl Optio {
+    /// Drives a run from whatever phase it is in to its end.
+    pub(crate) async fn drive_run(&self, held: &Held, shutdown: &CancellationToken) -> Left {
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = held.lost().cancelled() => return Left::Lost,
+                step = Box::pin(self.next_phase(held, shutdown)) => step,
+                () = keep(held, self.settings().lease / 3) => return Left::Lost,
+            };
+            match step {
+                Ok(Some(left)) => return left,
+                Ok(None) => {}
+                Err(error) => {
+                    if held.lost().is_cancelled() {
+                        return Left::Lost;
+                    }
+                    tracing::warn!(run = %held.id(), task = %held.task(), %error, "run held up");
+                    tokio::select! {
+                        () = shutdown.cancelled() => return Left::Detached,
+                        () = held.lost().cancelled() => return Left::Lost,
+                        () = tokio::time::sleep(PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn next_phase(&self, held: &Held, shutdown: &CancellationToken) -> Result<Option<Left>> {
+        let run = held.run().await;
+        let result = match run.phase {
+            RunPhase::Preparing => tokio::select! {
+                prepared = self.prepare(held) => prepared,
+                () = self.until_unwanted(run.task, run.id) => Err(Trouble::Unwanted),
+                () = shutdown.cancelled() => return Ok(Some(Left::Detached)),
+            },
+            RunPhase::Spawned { .. } => match self.follow(held, shutdown).await {
+                Ok(follow::Followed::Exited) => Ok(()),
+                Ok(follow::Followed::Detached) => return Ok(Some(Left::Detached)),
+                Err(trouble) => Err(trouble),
+            },
+            RunPhase::Exited { .. } => self.settle(held).await,
+            RunPhase::Ended { .. } => return Ok(Some(Left::Done)),
+        };
+        match result {
+            Ok(()) => Ok(None),
+            Err(Trouble::Backend(error)) => Err(error),
+            Err(Trouble::Failure(failure)) => self.end_failed(held, *failure).await.map(|()| None),
+            Err(Trouble::Unwanted) => self.end_cancelled(held).await.map(|()| None),
+        }
+    }
+
+    /// Ends once the task is no longer at this run: it was cancelled, or has failed by another hand.
+    async fn until_unwanted(&self, task: TaskId, run: RunId) {
+        let mut hints = self.ports().bus.subscribe().await.ok();
+        loop {
+            if self.is_unwanted(task, run).await {
+                return;
+            }
+            let mine = async {
+                match &mut hints {
+                    Some(hints) => loop {
+                        match hints.next().await {
+                            Ok(crate::event_bus::Hint::Task { task: hinted }) if hinted == task => return,
+                            Ok(crate::event_bus::Hint::Missed) => return,
+                            Ok(_) => {}
+                            Err(_) => return std::future::pending().await,
+                        }
+                    },
+                    None => std::future::pending().await,
+                }
+            };
+            let _ = tokio::time::timeout(SWEEP, mine).await;
+        }
+    }
+
+    async fn is_unwanted(&self, task: TaskId, run: RunId) -> bool {
+        match self.store().task(task).await {
+            Ok(task) => task.state.run() != Some(run),
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
+    }
+
+    /// What an error of the runtime or the forge means for the run.
+    fn failed(&self, error: &Error) -> Trouble {
+        let text = self.masker().mask(&error.to_string()).into_owned();
+        let mut failure = classify(&Evidence::engine(text.clone()), self.now());
+        if failure.class == crate::failure::FailureClass::Unknown && error.retry() == crate::Retry::Later {
+            failure = failure.with_retry(crate::failure::RetryAdvice::Free);
+        }
+        failure.into()
+    }
+
+    fn git_failed(&self, error: &super::git::GitError) -> Trouble {
+        error.failure(self.now()).into()
+    }
+}
+
+/// Renews the lease for as long as it is polled; ends when the run is lost.
+async fn keep(held: &Held, every: Duration) {
+    while !held.lost().is_cancelled() {
+        tokio::time::sleep(every).await;
+        if let Err(error) = held.check().await {
+            tracing::warn!(run = %held.id(), task = %held.task(), %error, "lease not renewed");
+        }
+    }
+}
+
+/// The class of failure of a run that the engine ended early.
+fn stopped_class(reason: &StopReason) -> crate::failure::FailureClass {
+    use crate::failure::FailureClass;
+    match reason {
+        StopReason::Cancelled => FailureClass::Interrupted,
+        StopReason::TimedOut => FailureClass::TimedOut,
+        StopReason::Stalled => FailureClass::Stalled,
+        StopReason::Budget => FailureClass::BudgetReached,
+    }
+}

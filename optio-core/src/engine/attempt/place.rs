@@ -1,0 +1,159 @@
+//! Placing: the run gets a workspace and is written down, in one commit that only one worker can make.
+
+use crate::{
+    engine::{Optio, change::Because},
+    error::{ErrorKind, Result},
+    failure::{Failure, FailureClass},
+    id::{RunId, WorkspaceId},
+    repo::Repo,
+    run::{Progress, Run, RunKind, RunPhase},
+    scheduling::{Budgets, Exceeded, Place, Placement, Spent, exceeded, place, today},
+    store::{OnlyLive, RunQuery, Write},
+    task::{StateName, Task, TaskEvent, TaskState},
+    transcript::RunReport,
+    workspace::{Workspace, WorkspaceState},
+};
+
+impl Optio {
+    /// Places a queued task. None if it cannot run now or ever; what follows from that is stored then.
+    ///
+    /// # Errors
+    /// A backend failed, or every workspace is full.
+    pub(crate) async fn place_run(&self, task: &Task) -> Result<Option<Run>> {
+        // counting and taking a place are one step: here by this lock, between processes by the workspace's version
+        let _placing = self.inner.placing.lock().await;
+        crate::engine::retry_conflicts(|| async {
+            let task = self.store().task(task.id).await?;
+            if task.state.name() != StateName::Queued {
+                return Ok(None);
+            }
+            let repo = self.store().repo(task.repo).await?;
+            if let Some(over) = self.over_budget(&task, &repo).await? {
+                self.put_off_for_budget(task, &over).await?;
+                return Ok(None);
+            }
+            let agent = match self.agent_for(&task, &repo) {
+                Ok(agent) => agent.name().to_owned(),
+                Err(error) => {
+                    let failure = Failure::new(FailureClass::InvalidConfiguration).with_detail(error.message());
+                    self.fail(task, failure, "no_agent").await?;
+                    return Ok(None);
+                }
+            };
+            self.place_in_workspace(task, &repo, agent).await.map(Some)
+        })
+        .await
+    }
+
+    async fn place_in_workspace(&self, mut task: Task, repo: &Repo, agent: String) -> Result<Run> {
+        let now = self.now();
+        let workspaces: Vec<Workspace> = self.store().workspaces().await?.into_iter().filter(|workspace| workspace.repo == repo.id).collect();
+        let live = self.store().runs(&RunQuery { only_live: OnlyLive::Yes, ..RunQuery::default() }).await?;
+        let runs_in = |id: WorkspaceId| u32::try_from(live.iter().filter(|run| run.workspace == id).count()).unwrap_or(u32::MAX);
+        let places: Vec<Place> = workspaces
+            .iter()
+            .filter(|workspace| workspace.state.takes_runs())
+            .map(|workspace| Place { workspace: workspace.id, ordinal: workspace.ordinal, runs: runs_in(workspace.id) })
+            .collect();
+        let workspace = match place(&repo.settings, &places, task.last_workspace) {
+            Placement::Use(id) => {
+                let found = workspaces.into_iter().find(|workspace| workspace.id == id);
+                Workspace { used_at: now, ..found.ok_or_else(|| crate::Error::not_found("optio", id))? }
+            }
+            Placement::ScaleUp { ordinal } => Workspace {
+                id: WorkspaceId::generate(self.clock()),
+                repo: repo.id,
+                ordinal,
+                state: WorkspaceState::Creating,
+                created_at: now,
+                used_at: now,
+                version: 0,
+            },
+            Placement::Full => {
+                return Err(crate::Error::unavailable("optio", format!("every workspace of {} is full", repo.url)));
+            }
+        };
+        let TaskState::Queued { next, .. } = &task.state else {
+            return Err(crate::Error::conflict("optio", "the task is no longer queued"));
+        };
+        let kind = next.kind;
+        // a session lives in the home folder of its workspace
+        let goes_on = kind != RunKind::Retry && task.last_workspace == Some(workspace.id);
+        let run = Run {
+            id: RunId::generate(self.clock()),
+            task: task.id,
+            repo: repo.id,
+            number: task.runs + 1,
+            kind,
+            epoch: 1,
+            lease: self.new_lease(now),
+            phase: RunPhase::Preparing,
+            workspace: workspace.id,
+            agent,
+            model: task.model.clone().or_else(|| repo.settings.model.clone()),
+            resumes: task.session.clone().filter(|_| goes_on),
+            progress: Progress::default(),
+            report: RunReport::default(),
+            started_at: now,
+            heard_at: now,
+        };
+        let mut change = self.change("worker");
+        change.apply(&mut task, TaskEvent::Placed { run: run.id, workspace: workspace.id }, "placed")?;
+        change.put(&task);
+        change.write(Write::Workspace(workspace));
+        change.write(Write::NewRun(run.clone()));
+        change.commit().await?;
+        tracing::info!(task = %task.id, run = %run.id, workspace = %run.workspace, kind = %run.kind, "run placed");
+        Ok(run)
+    }
+
+    /// The budget that is used up for a task, if one is.
+    pub(crate) async fn over_budget(&self, task: &Task, repo: &Repo) -> Result<Option<Exceeded>> {
+        let budgets = Budgets {
+            task: repo.settings.max_cost_per_task,
+            repo_day: repo.settings.max_cost_per_day,
+            fleet_day: self.settings().limits.cost_per_day,
+        };
+        if budgets == Budgets::default() {
+            return Ok(None);
+        }
+        let now = self.now();
+        let mut spent = Spent { task: task.usage.cost, ..Spent::default() };
+        if let Some(run) = task.state.run() {
+            // what a run at work has used is added to the task only when it ends
+            spent.task += match self.store().run(run).await {
+                Ok(run) => run.usage().cost,
+                Err(error) if error.kind() == ErrorKind::NotFound => crate::money::Usd::ZERO,
+                Err(error) => return Err(error),
+            };
+        }
+        if budgets.repo_day.is_some() {
+            spent.repo_day = self.store().spent(Some(repo.id), today(now)).await?;
+        }
+        if budgets.fleet_day.is_some() {
+            spent.fleet_day = self.store().spent(None, today(now)).await?;
+        }
+        Ok(exceeded(budgets, spent, now))
+    }
+
+    /// A budget for the day comes again tomorrow; that of a task only by a person's hand.
+    async fn put_off_for_budget(&self, mut task: Task, over: &Exceeded) -> Result<()> {
+        let Some(renews_at) = over.renews_at else {
+            let failure = Failure::new(FailureClass::BudgetReached).with_detail(over.to_string());
+            return self.fail(task, failure, "budget_of_task").await;
+        };
+        let TaskState::Queued { next, .. } = task.state.clone() else { return Ok(()) };
+        let mut change = self.change("worker");
+        let requeued = TaskEvent::Requeued { next, not_before: Some(renews_at), hold: Some(over.to_string()) };
+        change.apply(&mut task, requeued, Because::from("budget_of_day"))?;
+        change.put(&task);
+        change.commit().await
+    }
+
+    async fn fail(&self, mut task: Task, failure: Failure, rule: &'static str) -> Result<()> {
+        let mut change = self.change("worker");
+        change.apply(&mut task, TaskEvent::Failed { failure }, rule)?;
+        change.put(&task);
+        change.commit().await
+    }
+}

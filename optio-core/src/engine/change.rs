@@ -1,0 +1,142 @@
+//! Changes to tasks as the engine writes them: the new state, its line in the history and what must follow from it,
+//! in one commit.
+
+use super::Optio;
+use crate::{
+    error::{Error, Result},
+    id::OutboxId,
+    run::Run,
+    store::{Audit, Commit, OutboxEntry, OutboxMessage, Write},
+    task::{Task, TaskEvent},
+};
+
+/// A change that is being put together.
+#[derive(Debug)]
+pub(crate) struct Change<'e> {
+    engine: &'e Optio,
+    actor: &'static str,
+    commit: Commit,
+}
+
+/// Why a task moved: the rule that decided, and a word for people.
+#[derive(Debug, Clone)]
+pub(crate) struct Because {
+    rule: &'static str,
+    detail: Option<String>,
+}
+
+impl From<&'static str> for Because {
+    fn from(rule: &'static str) -> Self {
+        Self { rule, detail: None }
+    }
+}
+
+impl Because {
+    pub(crate) fn detailed(rule: &'static str, detail: impl Into<String>) -> Self {
+        Self { rule, detail: Some(detail.into()) }
+    }
+}
+
+impl<'e> Change<'e> {
+    pub(crate) fn new(engine: &'e Optio, actor: &'static str) -> Self {
+        Self { engine, actor, commit: Commit::new() }
+    }
+
+    /// Moves a task on. It is written by [`put`](Self::put), once, after its last event.
+    pub(crate) fn apply(&mut self, task: &mut Task, event: TaskEvent, because: impl Into<Because>) -> Result<()> {
+        let because = because.into();
+        let (from, name, at) = (task.state.name(), event.name(), self.engine.now());
+        let detail = because.detail.or_else(|| describe(&event));
+        task.apply(event, at).map_err(|error| Error::conflict("optio", error.to_string()).caused_by(error))?;
+        self.audit(task, Some(from), name, Because { rule: because.rule, detail }, at);
+        Ok(())
+    }
+
+    /// A task that is new: its first line in the history.
+    pub(crate) fn created(&mut self, task: &Task, because: impl Into<Because>) {
+        let at = self.engine.now();
+        self.audit(task, None, "created", because.into(), at);
+    }
+
+    fn audit(&mut self, task: &Task, from: Option<crate::task::StateName>, event: &str, because: Because, at: crate::Timestamp) {
+        self.write(Write::Audit(Audit {
+            task: task.id,
+            at,
+            from,
+            to: task.state.name(),
+            event: event.to_owned(),
+            actor: self.actor.to_owned(),
+            rule: because.rule.to_owned(),
+            detail: because.detail,
+        }));
+    }
+
+    /// Writes a task whose state has changed, with all that follows from that.
+    pub(crate) fn put(&mut self, task: &Task) {
+        self.write(Write::Task(task.clone()));
+        self.follow_up(OutboxMessage::SyncQueue { task: task.id });
+        self.follow_up(OutboxMessage::TaskChanged { task: task.id, state: task.state.name() });
+    }
+
+    /// Writes a task of which only data has changed.
+    pub(crate) fn put_quietly(&mut self, task: &Task) {
+        self.write(Write::Task(task.clone()));
+    }
+
+    /// Has something delivered once the change is committed.
+    pub(crate) fn follow_up(&mut self, message: OutboxMessage) {
+        let clock = self.engine.clock();
+        let at = clock.now();
+        self.write(Write::Outbox(OutboxEntry { id: OutboxId::generate(clock), message, at, not_before: at, attempts: 0 }));
+    }
+
+    pub(crate) fn write(&mut self, write: Write) {
+        self.commit.writes.push(write);
+    }
+
+    /// Makes the change depend on our still holding this run.
+    pub(crate) fn guard(&mut self, run: &Run) {
+        self.commit = std::mem::take(&mut self.commit).guarded(run.id, run.epoch);
+    }
+
+    /// Carries it out, all or nothing.
+    pub(crate) async fn commit(self) -> Result<()> {
+        let engine = self.engine;
+        let follows = self.commit.writes.iter().any(|write| matches!(write, Write::Outbox(_)));
+        engine.store().commit(self.commit).await?;
+        if follows {
+            engine.wake_relay();
+        }
+        Ok(())
+    }
+}
+
+/// What an event says to people, beyond its name.
+fn describe(event: &TaskEvent) -> Option<String> {
+    use crate::task::{AttentionReason, Completion};
+    match event {
+        TaskEvent::Enqueued { next } | TaskEvent::Retried { next } => Some(format!("for a {} run", next.kind)),
+        TaskEvent::Requeued { hold, .. } => hold.clone(),
+        TaskEvent::Placed { run, workspace } => Some(format!("{run} in {workspace}")),
+        TaskEvent::PrFound { pull_request } => Some(format!("pull request {} {}", pull_request.number, pull_request.url)),
+        TaskEvent::AttentionNeeded { reason } => Some(match reason {
+            AttentionReason::CiFailed => "its checks failed".to_owned(),
+            AttentionReason::ChangesRequested => "a review requested changes".to_owned(),
+            AttentionReason::Conflict => "it conflicts with its base".to_owned(),
+            AttentionReason::Person { summary } => summary.clone(),
+        }),
+        TaskEvent::Completed { how } => Some(match how {
+            Completion::Merged { commit } => format!("merged as {}", commit.short()),
+            Completion::Reviewed { head, report } => {
+                let verdict = match report.verdict {
+                    crate::pull_request::ReviewVerdict::Approve => "approved",
+                    crate::pull_request::ReviewVerdict::RequestChanges => "changes requested",
+                    crate::pull_request::ReviewVerdict::Comment => "commented",
+                };
+                format!("{verdict} on {}", head.short())
+            }
+        }),
+        TaskEvent::Failed { failure } => Some(failure.to_string()),
+        TaskEvent::Blocked | TaskEvent::Started | TaskEvent::Cancelled | TaskEvent::Watched => None,
+    }
+}

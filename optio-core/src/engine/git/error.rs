@@ -1,0 +1,99 @@
+//! What goes wrong in git work, as evidence for the classifier.
+
+use std::{error::Error as StdError, fmt};
+
+use crate::{
+    classify::{Evidence, GitStep, classify},
+    clock::Timestamp,
+    error::{Error, ErrorKind, Retry},
+    failure::{Failure, FailureClass, RetryAdvice},
+    runtime::ExecOutput,
+};
+
+/// A step of git work that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GitError {
+    /// What was to be done.
+    pub(crate) step: GitStep,
+    /// What is known of the failure.
+    pub(crate) evidence: Evidence,
+    /// What the runtime advises, where it and not git failed.
+    runtime: Option<Retry>,
+}
+
+impl GitError {
+    /// With a sentence of our own in the place of git's.
+    pub(super) fn says(step: GitStep, message: impl Into<String>) -> Self {
+        Self {
+            step,
+            evidence: Evidence::git(step, None, message),
+            runtime: None,
+        }
+    }
+
+    /// A git command that failed. The lines that a push prints for people to read are evidence as well.
+    pub(super) fn of(step: GitStep, output: &ExecOutput) -> Self {
+        let mut message = output.stderr_text();
+        for line in output.stdout_text().lines() {
+            if line.starts_with('!') {
+                message.push('\n');
+                message.push_str(&line.replace('\t', " "));
+            }
+        }
+        Self {
+            step,
+            evidence: Evidence::git(step, Some(output.status), message),
+            runtime: None,
+        }
+    }
+
+    /// A command that the runtime could not run.
+    pub(super) fn of_runtime(step: GitStep, error: &Error) -> Self {
+        let evidence = match error.kind() {
+            // git hung: that is about what it did, not about the workspace
+            ErrorKind::TimedOut => Evidence::git(step, None, error.message()),
+            _ => Evidence::workspace(error.message()),
+        };
+        Self {
+            step,
+            evidence,
+            runtime: Some(error.retry()),
+        }
+    }
+
+    /// What it amounts to.
+    pub(crate) fn failure(&self, now: Timestamp) -> Failure {
+        let failure = classify(&self.evidence, now);
+        match (failure.class, self.runtime) {
+            // no rule knows it, but the runtime says that it passes
+            (FailureClass::Unknown, Some(Retry::Later)) => {
+                let detail = self.evidence.workspace.clone().unwrap_or_default();
+                failure.with_retry(RetryAdvice::Free).with_detail(detail)
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl fmt::Display for GitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let doing = match self.step {
+            GitStep::Clone => "clone",
+            GitStep::Fetch => "fetch",
+            GitStep::Worktree => "worktree",
+            GitStep::Push => "push",
+            GitStep::Merge => "merge",
+        };
+        let message = match &self.evidence.workspace {
+            Some(message) => message.as_str(),
+            None => self.evidence.stderr.trim(),
+        };
+        write!(f, "git {doing} failed: {message}")?;
+        match self.evidence.exit {
+            Some(exit) => write!(f, " ({exit})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for GitError {}

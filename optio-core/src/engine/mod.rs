@@ -1,0 +1,216 @@
+//! The engine: joins policy to ports. It gathers what there is to see, asks policy what follows, carries that out
+//! guarded by versions and epochs, and starts over when somebody else was quicker.
+
+mod attempt;
+mod change;
+mod commands;
+pub(crate) mod git;
+mod health_monitor;
+mod held;
+mod inquiry;
+mod pr_watcher;
+mod relay;
+mod schedule_worker;
+mod settings;
+mod task_worker;
+mod ticket_sync;
+pub(crate) mod transcript;
+mod workers;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+use self::change::Change;
+pub use self::{
+    commands::{NewSchedule, NewTask, RepoPatch},
+    inquiry::{LogFollower, Why},
+    settings::{Limits, Settings},
+    task_worker::Ticked,
+};
+use crate::{
+    agent::Agent,
+    clock::{Clock, Timestamp},
+    error::{Error, Result},
+    event_bus::{EventBus, Hint},
+    forge::Forge,
+    id::{RepoId, TaskId},
+    queue::Queue,
+    repo::{Repo, RepoUrl},
+    runtime::Runtime,
+    secret::Masker,
+    store::Store,
+    task::Task,
+    tickets::Tickets,
+    webhook::WebhookSender,
+};
+
+/// The backends that an engine works with.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// State.
+    pub store: Arc<dyn Store>,
+    /// Dispatch.
+    pub queue: Arc<dyn Queue>,
+    /// Places to work.
+    pub runtime: Arc<dyn Runtime>,
+    /// Coding agents, by name.
+    pub agents: BTreeMap<String, Arc<dyn Agent>>,
+    /// Forges; the first that handles a repository's address is the repository's.
+    pub forges: Vec<Arc<dyn Forge>>,
+    /// Ticket sources.
+    pub tickets: Vec<Arc<dyn Tickets>>,
+    /// Fan-out.
+    pub bus: Arc<dyn EventBus>,
+    /// Sender of outgoing webhooks; without one they cannot be registered.
+    pub webhooks: Option<Arc<dyn WebhookSender>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Optio: takes tasks and drives them to merged pull requests.
+///
+/// Cheap to clone; clones are the same engine. [`submit`](Self::submit) and its siblings work at once and from any
+/// process that has the same backends; [`run`](Self::run) does the work.
+#[derive(Debug, Clone)]
+pub struct Optio {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ports: Ports,
+    settings: Settings,
+    masker: Masker,
+    /// Wakes the relay when a commit left something to deliver.
+    relay: Notify,
+    /// Placing runs is one at a time in this process; between processes the store's versions decide.
+    placing: tokio::sync::Mutex<()>,
+    /// One look at a pull request at a time.
+    looking: Mutex<HashMap<TaskId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Optio {
+    /// An engine on these backends.
+    #[must_use]
+    pub fn new(ports: Ports, settings: Settings) -> Self {
+        let masker = Masker::new(&settings.secrets);
+        Self {
+            inner: Arc::new(Inner {
+                ports,
+                settings,
+                masker,
+                relay: Notify::new(),
+                placing: tokio::sync::Mutex::new(()),
+                looking: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The backends.
+    #[must_use]
+    pub fn ports(&self) -> &Ports {
+        &self.inner.ports
+    }
+
+    /// How it works.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.inner.ports.store
+    }
+
+    pub(crate) fn queue(&self) -> &dyn Queue {
+        &*self.inner.ports.queue
+    }
+
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        &*self.inner.ports.runtime
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.inner.ports.clock
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock().now()
+    }
+
+    pub(crate) fn masker(&self) -> &Masker {
+        &self.inner.masker
+    }
+
+    fn change(&self, actor: &'static str) -> Change<'_> {
+        Change::new(self, actor)
+    }
+
+    fn wake_relay(&self) {
+        self.inner.relay.notify_one();
+    }
+
+    /// Tells everybody who listens. A hint that cannot be sent is only a later look.
+    async fn hint(&self, hint: Hint) {
+        if let Err(error) = self.inner.ports.bus.publish(hint).await {
+            tracing::debug!(%error, ?hint, "hint not sent");
+        }
+    }
+
+    /// The forge of a repository.
+    pub(crate) fn forge(&self, url: &RepoUrl) -> Result<&Arc<dyn Forge>> {
+        self.inner.ports.forges.iter().find(|forge| forge.handles(url)).ok_or_else(|| {
+            let known: Vec<&str> = self.inner.ports.forges.iter().map(|forge| forge.name()).collect();
+            Error::invalid("optio", format!("no forge is set up for {url}: there is {}", if known.is_empty() { "none at all".to_owned() } else { known.join(", ") }))
+        })
+    }
+
+    /// The agent that a task asks for: its own, its repository's, or the default.
+    pub(crate) fn agent_for(&self, task: &Task, repo: &Repo) -> Result<&Arc<dyn Agent>> {
+        let agents = &self.inner.ports.agents;
+        let wanted = task.agent.as_ref().or(repo.settings.agent.as_ref()).or(self.inner.settings.default_agent.as_ref());
+        let wanted = wanted.or_else(|| agents.keys().next().filter(|_| agents.len() == 1));
+        let known = || agents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        match wanted {
+            Some(name) => agents.get(name).ok_or_else(|| {
+                Error::invalid("optio", format!("there is no agent called {name:?}: choose one of {}", known()))
+            }),
+            None => Err(Error::invalid("optio", format!("no agent was chosen for {}: set one of {} for the task or the repository", repo.url, known()))),
+        }
+    }
+
+    /// One look at a task's pull request at a time: the lock that serialises them.
+    fn look_lock(&self, task: TaskId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut looking = self.inner.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        looking.retain(|_, lock| Arc::strong_count(lock) > 1);
+        Arc::clone(looking.entry(task).or_default())
+    }
+
+    /// The limits that the queue is to keep, from the settings of every repository.
+    pub(crate) async fn push_limits(&self) -> Result<()> {
+        let repos: BTreeMap<RepoId, u32> = self.store().repos().await?.into_iter().map(|repo| (repo.id, repo.settings.capacity())).collect();
+        let defaults = crate::queue::QueueLimits::default();
+        let limits = crate::queue::QueueLimits { global: self.settings().limits.global, repos, ..defaults };
+        self.queue().set_limits(limits).await
+    }
+}
+
+/// How often a change is tried again when somebody else was quicker, before the caller is told.
+pub(crate) const MAX_RACES: usize = 16;
+
+/// Tries again while somebody else was quicker.
+async fn retry_conflicts<T, F: Future<Output = Result<T>>>(mut attempt: impl FnMut() -> F) -> Result<T> {
+    let mut races = 0;
+    loop {
+        match attempt().await {
+            Err(error) if error.kind() == crate::ErrorKind::Conflict && races < MAX_RACES => races += 1,
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The PR watcher: looks at open pull requests, on every hint and by a slow sweep, and does what policy says.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Optio, change::Because};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    event_bus::Hint,
+    failure::FailureClass,
+    forge::MergeRequest,
+    id::TaskId,
+    pull_request::{CommitId, PrState},
+    reconcile::{Action, Decision, Note, PrSnapshot, SeenReview, reconcile_pull_request},
+    repo::Repo,
+    store::TaskQuery,
+    task::{AttentionReason, Completion, StateName, Task, TaskEvent, TaskRole, TaskState},
+};
+
+impl Optio {
+    /// Looks once at every pull request that is still to be decided.
+    ///
+    /// # Errors
+    /// The store could not be read. What goes wrong with one pull request does not keep it from the others.
+    pub async fn tick_pr_watcher(&self) -> Result<()> {
+        let watched = [StateName::PrOpened, StateName::NeedsAttention, StateName::Failed];
+        for task in self.store().tasks(&TaskQuery::in_states(watched)).await? {
+            if is_watched(&task) {
+                self.look_and_log(task.id).await;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn watch_pull_requests(&self, shutdown: CancellationToken) {
+        loop {
+            let ended = tokio::select! {
+                () = shutdown.cancelled() => return,
+                ended = self.watch_until_trouble() => ended,
+            };
+            if let Err(error) = ended {
+                tracing::warn!(%error, "pull requests could not be watched");
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(self.settings().sweep_interval) => {}
+            }
+        }
+    }
+
+    async fn watch_until_trouble(&self) -> Result<()> {
+        let mut hints = self.ports().bus.subscribe().await?;
+        self.tick_pr_watcher().await?;
+        let mut sweep = tokio::time::interval(self.settings().pr_interval);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        sweep.tick().await;
+        loop {
+            tokio::select! {
+                _ = sweep.tick() => self.tick_pr_watcher().await?,
+                hint = hints.next() => self.take_hint(hint?).await?,
+            }
+        }
+    }
+
+    async fn take_hint(&self, hint: Hint) -> Result<()> {
+        match hint {
+            Hint::Task { task } => self.look_if_watched(task).await,
+            Hint::PullRequest { repo, number } => {
+                let watched = [StateName::PrOpened, StateName::NeedsAttention, StateName::Failed];
+                for task in self.store().tasks(&TaskQuery { repo: Some(repo), ..TaskQuery::in_states(watched) }).await? {
+                    if task.pull_request.as_ref().is_some_and(|known| known.number == number) && is_watched(&task) {
+                        self.look_and_log(task.id).await;
+                    }
+                }
+                Ok(())
+            }
+            Hint::Missed => self.tick_pr_watcher().await,
+            Hint::Log { .. } | Hint::Outbox => Ok(()),
+        }
+    }
+
+    async fn look_if_watched(&self, id: TaskId) -> Result<()> {
+        let task = self.store().task(id).await?;
+        if is_watched(&task) && !task.state.is_final() {
+            self.look_and_log(id).await;
+        }
+        // a review that has ended moves its parent on
+        if let Some(parent) = task.parent()
+            && task.state.is_final()
+        {
+            self.look_and_log(parent).await;
+        }
+        Ok(())
+    }
+
+    async fn look_and_log(&self, id: TaskId) {
+        match self.look_at_pull_request(id).await {
+            Ok(()) => {}
+            // somebody else moved it on: they, or the hint of their change, look again
+            Err(error) if error.kind() == ErrorKind::Conflict => tracing::debug!(task = %id, %error, "looked too late"),
+            Err(error) => tracing::warn!(task = %id, %error, "pull request could not be looked at"),
+        }
+    }
+
+    /// Looks at the pull request of a task and does what follows, until nothing more follows at once.
+    ///
+    /// # Errors
+    /// A backend failed, or the task has changed meanwhile.
+    pub async fn look_at_pull_request(&self, id: TaskId) -> Result<()> {
+        let lock = self.look_lock(id);
+        let _one_at_a_time = lock.lock().await;
+        let task = self.store().task(id).await?;
+        let Some(pull_request) = task.pull_request.as_ref().filter(|_| is_watched(&task)) else { return Ok(()) };
+        let repo = self.store().repo(task.repo).await?;
+        let forge = self.forge(&repo.url)?;
+        let seen = match forge.pull_request(&repo, pull_request.number).await {
+            // a failed task waits for nothing but a merge: no reason to complain about its forge
+            Err(_) if task.state.is_final() => return Ok(()),
+            seen => seen.map_err(|error| error.to_string()),
+        };
+        let reviews = self.seen_reviews(id).await?;
+        let snapshot = PrSnapshot {
+            task: &task,
+            settings: &repo.settings,
+            pull_request: seen.as_ref().map_err(String::as_str),
+            reviews: &reviews,
+        };
+        let decision = reconcile_pull_request(&snapshot, self.now());
+        tracing::debug!(task = %id, rule = decision.rule, "pull request looked at");
+        self.act(task, &repo, decision).await
+    }
+
+    async fn act(&self, mut task: Task, repo: &Repo, decision: Decision) -> Result<()> {
+        let mut change = self.change("pr_watcher");
+        let noted = note(&mut task, &decision.notes);
+        let rule = decision.rule;
+        let well = matches!(decision.action, Action::Wait { .. } | Action::StartReview { .. } | Action::Merge { .. });
+        let watched_again = well && task.state.name() == StateName::NeedsAttention;
+        if watched_again {
+            change.apply(&mut task, TaskEvent::Watched, rule)?;
+        }
+        match decision.action {
+            Action::Nothing { .. } | Action::Wait { .. } | Action::StartReview { .. } | Action::Merge { .. } => {
+                if watched_again {
+                    change.put(&task);
+                } else if noted {
+                    change.put_quietly(&task);
+                }
+                if watched_again || noted {
+                    change.commit().await?;
+                    task.version += 1;
+                }
+            }
+            Action::Complete { commit } => {
+                change.apply(&mut task, TaskEvent::Completed { how: Completion::Merged { commit } }, rule)?;
+                change.put(&task);
+                return change.commit().await;
+            }
+            Action::Fail { failure } => {
+                change.apply(&mut task, TaskEvent::Failed { failure }, rule)?;
+                change.put(&task);
+                return change.commit().await;
+            }
+            Action::Attention { reason } => {
+                change.apply(&mut task, TaskEvent::AttentionNeeded { reason }, rule)?;
+                change.put(&task);
+                return change.commit().await;
+            }
+            Action::Resume { reason, next } => {
+                let known = matches!(&task.state, TaskState::NeedsAttention { reason: known, .. } if *known == reason);
+                if !known {
+                    change.apply(&mut task, TaskEvent::AttentionNeeded { reason }, rule)?;
+                }
+                change.apply(&mut task, TaskEvent::Enqueued { next }, rule)?;
+                change.put(&task);
+                return change.commit().await;
+            }
+        }
+        match decision.action {
+            Action::StartReview { head } => self.spawn_review("pr_watcher", task, repo, head).await.map(|_| ()),
+            Action::Merge { head } => self.merge(task, repo, head).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Merges, and completes the task by what the forge says afterwards.
+    async fn merge(&self, mut task: Task, repo: &Repo, head: CommitId) -> Result<()> {
+        let Some(pull_request) = task.pull_request.clone() else { return Ok(()) };
+        // a last look: a task that was cancelled meanwhile is not merged
+        let fresh = self.store().task(task.id).await?;
+        if fresh.version != task.version {
+            return Err(Error::conflict("optio", "the task has changed"));
+        }
+        let forge = self.forge(&repo.url)?;
+        let request = MergeRequest {
+            expected_head: head,
+            title: format!("{} ({})", task.title, pull_request.number),
+            body: format!("Optio-Task: {}", task.id),
+        };
+        match forge.merge(repo, pull_request.number, &request).await {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                tracing::info!(task = %task.id, %error, "not merged: look again");
+                return Ok(());
+            }
+            // it may have worked all the same: the read below tells
+            Err(error) => tracing::warn!(task = %task.id, %error, "merge failed"),
+        }
+        if let PrState::Merged { commit } = forge.pull_request(repo, pull_request.number).await?.state {
+            let completed = TaskEvent::Completed { how: Completion::Merged { commit } };
+            let mut change = self.change("pr_watcher");
+            if task.state.name() == StateName::NeedsAttention {
+                change.apply(&mut task, TaskEvent::Watched, "ready")?;
+            }
+            change.apply(&mut task, completed, Because::from("merged_by_optio"))?;
+            change.put(&task);
+            change.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// The review subtasks of a task, oldest first.
+    pub(crate) async fn seen_reviews(&self, parent: TaskId) -> Result<Vec<SeenReview>> {
+        let reviews = self.store().tasks(&TaskQuery { parent: Some(parent), ..TaskQuery::default() }).await?;
+        Ok(reviews
+            .into_iter()
+            .filter_map(|review| {
+                let TaskRole::Review { head, blocks_parent, .. } = review.role else { return None };
+                let state = review.state.name();
+                let report = match review.state {
+                    TaskState::Completed { how: Completion::Reviewed { report, .. }, .. } => Some(report),
+                    _ => None,
+                };
+                Some(SeenReview { head, blocking: blocks_parent, state, report })
+            })
+            .collect())
+    }
+}
+
+/// Whether anything can still become of a task's pull request. One that was closed is not asked for again.
+fn is_watched(task: &Task) -> bool {
+    task.role == TaskRole::Coding
+        && task.pull_request.is_some()
+        && match &task.state {
+            TaskState::PrOpened { .. } | TaskState::NeedsAttention { .. } => true,
+            TaskState::Failed { failure, .. } => failure.class != FailureClass::PrClosed,
+            _ => false,
+        }
+}
+
+/// Keeps facts with the task. Whether there was anything to keep.
+fn note(task: &mut Task, notes: &[Note]) -> bool {
+    for note in notes {
+        match note {
+            Note::Green(head) => {
+                task.last_green = Some(head.clone());
+                task.attempts.ci = 0;
+            }
+            Note::Mergeable => task.attempts.conflict = 0,
+            Note::Approved => task.attempts.review = 0,
+        }
+    }
+    !notes.is_empty()
+}
+
+/// What a person is told when resuming the agent has failed for good while the pull request is open.
+pub(crate) fn ask_a_person(failure: &crate::failure::Failure) -> AttentionReason {
+    AttentionReason::Person { summary: format!("{failure}; {}", failure.remedy()) }
+}

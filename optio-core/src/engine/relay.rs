@@ -1,0 +1,210 @@
+//! The relay: delivers what follows from a commit, at least once: to the queue, to whoever listens, to webhooks, to
+//! tickets; and moves on what waited for the task.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Optio, task_worker::{Ticked, job}};
+use crate::{
+    clock::later,
+    error::{Error, ErrorKind, Result, Retry},
+    event_bus::Hint,
+    id::{OutboxId, TaskId, WebhookId},
+    store::{Commit, OutboxEntry, OutboxMessage, TaskQuery, Write},
+    task::{Completion, StateName, Task, TaskState},
+    tickets::TicketOutcome,
+    webhook::WebhookDelivery,
+};
+
+/// How many entries are taken at once.
+const BATCH: usize = 100;
+/// How long a batch is ours.
+const CLAIM: Duration = Duration::from_secs(60);
+/// How often a message to the outside is tried before it is given up: with the waits between, about a day.
+const MAX_ATTEMPTS: u32 = 20;
+
+impl Optio {
+    /// Delivers what is due.
+    ///
+    /// # Errors
+    /// The store failed. An entry that cannot be delivered is put off and does not keep the others.
+    pub async fn tick_relay(&self) -> Result<Ticked> {
+        let now = self.now();
+        let entries = self.store().claim_outbox(now, later(now, CLAIM), BATCH).await?;
+        if entries.is_empty() {
+            return Ok(Ticked::Idle);
+        }
+        let mut done = Commit::new();
+        for entry in entries {
+            let id = entry.id;
+            done = match self.deliver(&entry).await {
+                Ok(()) => done.with(Write::Delivered(id)),
+                Err(error) => done.with(self.put_off(&entry, &error)),
+            };
+        }
+        self.store().commit(done).await?;
+        Ok(Ticked::Worked)
+    }
+
+    fn put_off(&self, entry: &OutboxEntry, error: &Error) -> Write {
+        let outside = matches!(entry.message, OutboxMessage::Webhook { .. } | OutboxMessage::Ticket { .. });
+        if outside && (error.retry() == Retry::Never || entry.attempts >= MAX_ATTEMPTS) {
+            tracing::warn!(outbox = %entry.id, attempts = entry.attempts, %error, "message given up");
+            return Write::Delivered(entry.id);
+        }
+        let wait = Duration::from_secs(1) * 2_u32.saturating_pow(entry.attempts.min(12));
+        tracing::warn!(outbox = %entry.id, attempts = entry.attempts, %error, "message put off");
+        Write::Postponed(entry.id, later(self.now(), wait.min(Duration::from_secs(3600))))
+    }
+
+    pub(crate) async fn relay(&self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let woken = self.inner.relay.notified();
+            match self.tick_relay().await {
+                Ok(Ticked::Worked) => {}
+                Ok(Ticked::Idle) => tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    () = woken => {}
+                    () = tokio::time::sleep(self.settings().sweep_interval) => {}
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "outbox could not be delivered");
+                    tokio::select! {
+                        () = shutdown.cancelled() => return,
+                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn deliver(&self, entry: &OutboxEntry) -> Result<()> {
+        match &entry.message {
+            OutboxMessage::SyncQueue { task } => self.sync_task(*task).await,
+            OutboxMessage::TaskChanged { task, state } => self.task_changed(entry.id, *task, *state).await,
+            OutboxMessage::Webhook { webhook, body } => self.send_webhook(entry.id, *webhook, body).await,
+            OutboxMessage::Ticket { task } => self.report_ticket(*task).await,
+        }
+    }
+
+    /// Makes a task's entry in the queue agree with its state as it is now, not as it was when this was written.
+    async fn sync_task(&self, id: TaskId) -> Result<()> {
+        let task = self.store().task(id).await?;
+        match task.state.name() {
+            StateName::Queued => self.queue().push(job(&task)).await,
+            // a run that lost its worker may be waiting there to be adopted
+            StateName::Provisioning | StateName::Running => Ok(()),
+            _ => self.queue().remove(id).await,
+        }
+    }
+
+    async fn task_changed(&self, entry: OutboxId, id: TaskId, state: StateName) -> Result<()> {
+        self.hint(Hint::Task { task: id }).await;
+        let task = self.store().task(id).await?;
+        self.announce(entry, &task, state).await?;
+        if state.is_final() {
+            for waiting in self.store().tasks(&TaskQuery { depends_on: Some(id), ..TaskQuery::in_states([StateName::WaitingOnDeps]) }).await? {
+                self.advance(waiting.id).await?;
+            }
+            self.clean_up(id).await?;
+        }
+        Ok(())
+    }
+
+    /// One message for each webhook that wants to hear of this state, and one for the ticket; each is delivered by itself.
+    async fn announce(&self, entry: OutboxId, task: &Task, state: StateName) -> Result<()> {
+        let mut change = self.change("relay");
+        let mut any = false;
+        for webhook in self.store().webhooks().await?.into_iter().filter(|webhook| webhook.wants(state)) {
+            change.follow_up(OutboxMessage::Webhook { webhook: webhook.id, body: webhook_body(entry, task, state) });
+            any = true;
+        }
+        let has_source = task.ticket.as_ref().is_some_and(|ticket| self.ports().tickets.iter().any(|source| source.name() == ticket.source));
+        if has_source && state.is_final() {
+            change.follow_up(OutboxMessage::Ticket { task: task.id });
+            any = true;
+        }
+        if any { change.commit().await } else { Ok(()) }
+    }
+
+    async fn send_webhook(&self, id: OutboxId, webhook: WebhookId, body: &str) -> Result<()> {
+        let Some(sender) = &self.ports().webhooks else { return Ok(()) };
+        let Some(webhook) = self.store().webhooks().await?.into_iter().find(|known| known.id == webhook) else {
+            return Ok(()); // it was removed meanwhile
+        };
+        sender.send(&WebhookDelivery { id, webhook, at: self.now(), body: body.to_owned() }).await
+    }
+
+    async fn report_ticket(&self, id: TaskId) -> Result<()> {
+        let task = self.store().task(id).await?;
+        let Some(ticket) = &task.ticket else { return Ok(()) };
+        let Some(source) = self.ports().tickets.iter().find(|source| source.name() == ticket.source) else {
+            return Err(Error::invalid("optio", format!("no ticket source is called {}", ticket.source)));
+        };
+        let link = task.pull_request.as_ref().map_or_else(String::new, |pull_request| format!(" in {}", pull_request.url));
+        let outcome = match &task.state {
+            TaskState::Completed { how: Completion::Merged { commit }, .. } => {
+                TicketOutcome::Completed { comment: format!("Done{link}, merged as {}.", commit.short()) }
+            }
+            TaskState::Failed { failure, .. } => TicketOutcome::Stopped { comment: format!("Optio could not do this: {failure}. {}", failure.remedy()) },
+            TaskState::Cancelled { .. } => TicketOutcome::Stopped { comment: "The task was cancelled.".to_owned() },
+            _ => return Ok(()), // it goes on: there will be another message
+        };
+        source.report(&ticket.key, &outcome).await
+    }
+
+    /// Moves a task on that waited for others, by what has become of them.
+    pub(crate) async fn advance(&self, id: TaskId) -> Result<()> {
+        super::retry_conflicts(|| async {
+            let mut task = self.store().task(id).await?;
+            if !matches!(task.state.name(), StateName::Pending | StateName::WaitingOnDeps) {
+                return Ok(());
+            }
+            let event = self.first_step(&task).await?;
+            if event.name() == "blocked" {
+                return Ok(());
+            }
+            let mut change = self.change("relay");
+            change.apply(&mut task, event, "dependencies_ended")?;
+            change.put(&task);
+            change.commit().await
+        })
+        .await
+    }
+
+    /// Takes the worktree of a task away once nobody needs it: its work is merged, or saved. One of a failed task is kept for its retry.
+    pub(crate) async fn clean_up(&self, id: TaskId) -> Result<()> {
+        let task = self.store().task(id).await?;
+        let over = matches!(task.state.name(), StateName::Completed | StateName::Cancelled);
+        match &task.worktree {
+            Some(worktree) if over && worktree.state != crate::worktree::WorktreeState::Removed => match self.remove_worktree(task).await {
+                // it is tried again by the health monitor
+                Err(error) if error.kind() != ErrorKind::Conflict => {
+                    tracing::warn!(task = %id, %error, "worktree not removed yet");
+                    Ok(())
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+fn webhook_body(entry: OutboxId, task: &Task, state: StateName) -> String {
+    json!({
+        "event": format!("task.{state}"),
+        "delivery": entry,
+        "task": {
+            "id": task.id,
+            "title": task.title,
+            "state": state,
+            "repo": task.repo,
+            "pullRequest": task.pull_request,
+            "cost": task.usage.cost,
+            "updatedAt": task.updated_at,
+        },
+    })
+    .to_string()
+}

@@ -1,0 +1,286 @@
+//! The task worker: takes tasks from the queue within the limits, and sees each run through to its end.
+
+use std::time::Duration;
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Optio,
+    held::{Held, TakeOver},
+};
+use crate::{
+    clock::later,
+    error::{ErrorKind, Result},
+    queue::{Claim, Job},
+    run::Run,
+    store::{OnlyLive, RunQuery, Sharing},
+    task::{StateName, Task, TaskState},
+};
+
+/// Whether a tick found something to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ticked {
+    /// It did something: another tick may find more.
+    Worked,
+    /// There was nothing to do.
+    Idle,
+}
+
+/// How long to wait before asking a backend again that just failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Optio {
+    /// Takes the best task that the limits allow and sees its run through to the end, in this call.
+    ///
+    /// # Errors
+    /// The queue could not be asked.
+    pub async fn tick_task_worker(&self) -> Result<Ticked> {
+        let settings = self.settings();
+        match self.queue().claim(&settings.worker, settings.lease).await? {
+            Some(claim) => {
+                self.attend(claim, &CancellationToken::new()).await;
+                Ok(Ticked::Worked)
+            }
+            None => Ok(Ticked::Idle),
+        }
+    }
+
+    /// Works until `shutdown`: takes tasks as slots become free, each in a task of its own. Returns once no run is
+    /// followed any more; agents that are at work go on and are adopted by whoever comes next.
+    pub(crate) async fn work(&self, shutdown: CancellationToken) {
+        let attending = TaskTracker::new();
+        self.recover(&attending, &shutdown).await;
+        let settings = self.settings();
+        while !shutdown.is_cancelled() {
+            match self.queue().claim(&settings.worker, settings.lease).await {
+                Ok(Some(claim)) => {
+                    let (engine, shutdown) = (self.clone(), shutdown.clone());
+                    attending.spawn(async move { engine.attend(claim, &shutdown).await });
+                }
+                Ok(None) => {
+                    let sweep = tokio::time::sleep(settings.sweep_interval);
+                    tokio::select! {
+                        () = shutdown.cancelled() => break,
+                        () = sweep => {}
+                        changed = self.queue().changed() => if let Err(error) = changed {
+                            tracing::warn!(%error, "queue does not tell of changes");
+                            pause(&shutdown).await;
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no task could be claimed");
+                    pause(&shutdown).await;
+                }
+            }
+        }
+        attending.close();
+        attending.wait().await;
+    }
+
+    /// At the start: the limits and the queue's entries come from the store, and runs without a worker are adopted.
+    async fn recover(&self, attending: &TaskTracker, shutdown: &CancellationToken) {
+        loop {
+            let recovered: Result<()> = async {
+                self.push_limits().await?;
+                self.sync_queue().await?;
+                self.adopt_runs(attending, shutdown).await
+            }
+            .await;
+            match recovered {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "could not recover yet");
+                    tokio::select! {
+                        () = shutdown.cancelled() => return,
+                        () = tokio::time::sleep(PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adopts every run whose worker is gone: at once where nobody else shares the store, else once its lease has ended.
+    pub(crate) async fn adopt_runs(&self, attending: &TaskTracker, shutdown: &CancellationToken) -> Result<()> {
+        for run in self.store().runs(&RunQuery { only_live: OnlyLive::Yes, ..RunQuery::default() }).await? {
+            if run.lease.holder == self.settings().worker {
+                continue;
+            }
+            let allowed = match self.store().sharing() {
+                Sharing::Exclusive => TakeOver::AtOnce,
+                Sharing::Shared => TakeOver::AfterLease,
+            };
+            if allowed == TakeOver::AfterLease && run.lease.until > self.now() {
+                continue;
+            }
+            let task = self.store().task(run.task).await?;
+            let worker = &self.settings().worker;
+            let claim = match self.queue().adopt(job(&task), worker, self.settings().lease).await {
+                Ok(claim) => claim,
+                Err(error) if error.kind() == ErrorKind::Conflict => continue, // somebody is at it
+                Err(error) => return Err(error),
+            };
+            let (engine, shutdown) = (self.clone(), shutdown.clone());
+            attending.spawn(async move { engine.attend_run(claim, run, allowed, &shutdown).await });
+        }
+        Ok(())
+    }
+
+    /// Sees a claimed task through: a new run if it is queued, the one it has if that lost its worker.
+    pub(crate) async fn attend(&self, claim: Claim, shutdown: &CancellationToken) {
+        let id = claim.job().task;
+        match self.next_step(id).await {
+            Ok(Step::Start(task)) => {
+                let keeper = self.keep(&claim);
+                let placed = tokio::select! {
+                    placed = self.place_run(&task) => placed,
+                    () = keeper => return,
+                };
+                match placed {
+                    Ok(Some(run)) => {
+                        let held = Held::new(self, run);
+                        self.drive(claim, &held, shutdown).await;
+                    }
+                    // what became of the task is stored; if it is queued again, the outbox pushes it
+                    Ok(None) => self.complete(claim).await,
+                    Err(error) => {
+                        tracing::warn!(task = %id, %error, "task could not be placed");
+                        self.release(claim, PAUSE * 5).await;
+                    }
+                }
+            }
+            Ok(Step::Adopt(run)) => Box::pin(self.attend_run(claim, run, TakeOver::AfterLease, shutdown)).await,
+            Ok(Step::Nothing) => self.complete(claim).await,
+            Err(error) => {
+                tracing::warn!(task = %id, %error, "task could not be read");
+                self.release(claim, PAUSE * 5).await;
+            }
+        }
+    }
+
+    async fn attend_run(&self, claim: Claim, run: Run, allowed: TakeOver, shutdown: &CancellationToken) {
+        let (id, until) = (run.id, run.lease.until);
+        match Held::take_over(self, run, allowed).await {
+            Ok(held) => self.drive(claim, &held, shutdown).await,
+            Err(error) => {
+                tracing::debug!(run = %id, %error, "run not adopted");
+                let wait = crate::clock::elapsed(self.now(), until).max(PAUSE);
+                self.release(claim, wait).await;
+            }
+        }
+    }
+
+    /// Drives a held run while its slot in the queue is kept, and gives the slot back.
+    async fn drive(&self, claim: Claim, held: &Held, shutdown: &CancellationToken) {
+        let ended = {
+            let keeper = self.keep(&claim);
+            tokio::select! {
+                ended = self.drive_run(held, shutdown) => ended,
+                // losing the slot does not end the run: its lease in the store decides
+                () = keeper => self.drive_run(held, shutdown).await,
+            }
+        };
+        match ended {
+            super::attempt::Left::Done | super::attempt::Left::Lost => self.complete(claim).await,
+            super::attempt::Left::Detached => {
+                // whoever comes next may adopt it at once
+                let now = self.now();
+                let let_go = held.update(|run, _| run.lease.until = now).await;
+                if let Err(error) = let_go {
+                    tracing::debug!(run = %held.id(), %error, "lease not given up");
+                }
+                self.release(claim, Duration::ZERO).await;
+            }
+        }
+    }
+
+    /// Keeps a claim for as long as it is polled; ends when the claim is lost.
+    async fn keep(&self, claim: &Claim) {
+        let lease = self.settings().lease;
+        loop {
+            tokio::time::sleep(lease / 3).await;
+            match self.queue().renew(claim, lease).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    tracing::warn!(task = %claim.job().task, "slot in the queue lost");
+                    return;
+                }
+                Err(error) => tracing::warn!(task = %claim.job().task, %error, "slot in the queue not renewed"),
+            }
+        }
+    }
+
+    async fn next_step(&self, id: crate::id::TaskId) -> Result<Step> {
+        let task = match self.store().task(id).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Step::Nothing),
+            task => task?,
+        };
+        let live = RunQuery { task: Some(id), only_live: OnlyLive::Yes, ..RunQuery::default() };
+        if let Some(run) = self.store().runs(&live).await?.into_iter().next() {
+            return Ok(Step::Adopt(run));
+        }
+        Ok(match &task.state {
+            TaskState::Queued { not_before, .. } if not_before.is_none_or(|moment| moment <= self.now()) => Step::Start(task),
+            TaskState::Provisioning { .. } | TaskState::Running { .. } => {
+                // its run has ended without a word on what follows: cannot be, for both are one commit
+                tracing::error!(task = %id, state = %task.state.name(), "task without its run");
+                Step::Nothing
+            }
+            _ => Step::Nothing,
+        })
+    }
+
+    async fn complete(&self, claim: Claim) {
+        let task = claim.job().task;
+        match self.queue().complete(claim).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            Err(error) => tracing::warn!(%task, %error, "slot not given back; it comes back when its lease ends"),
+        }
+    }
+
+    async fn release(&self, claim: Claim, wait: Duration) {
+        let task = claim.job().task;
+        let not_before = (wait > Duration::ZERO).then(|| later(self.now(), wait));
+        match self.queue().release(claim, not_before).await {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Conflict => {}
+            Err(error) => tracing::warn!(%task, %error, "slot not released; it comes back when its lease ends"),
+        }
+    }
+
+    /// Makes the queue agree with the store: what is queued is in it, what is not has no entry that waits.
+    pub(crate) async fn sync_queue(&self) -> Result<()> {
+        use std::collections::BTreeSet;
+        let waiting: BTreeSet<_> = self.queue().waiting().await?.into_iter().map(|entry| entry.job.task).collect();
+        let claimed: BTreeSet<_> = self.queue().claimed().await?.into_iter().map(|(task, _)| task).collect();
+        for task in self.store().tasks(&crate::store::TaskQuery::in_states([StateName::Queued])).await? {
+            if !waiting.contains(&task.id) && !claimed.contains(&task.id) {
+                self.queue().push(job(&task)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Step {
+    Start(Task),
+    Adopt(Run),
+    Nothing,
+}
+
+/// A task's entry in the queue.
+pub(crate) fn job(task: &Task) -> Job {
+    let (since, not_before) = match &task.state {
+        TaskState::Queued { since, not_before, .. } => (*since, *not_before),
+        _ => (task.updated_at, None),
+    };
+    Job { task: task.id, repo: task.repo, priority: task.priority, since, not_before }
+}
+
+async fn pause(shutdown: &CancellationToken) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = tokio::time::sleep(PAUSE) => {}
+    }
+}
