@@ -150,7 +150,7 @@ impl fmt::Debug for Behaviour {
 }
 
 /// The steps of an agent that does its work: it writes a file of its own, commits and ends well, for a cent. A review
-/// agent approves; one that is to resolve a conflict merges the base branch first.
+/// agent approves; one that is to resolve a conflict merges `main` first.
 #[must_use]
 pub fn diligent(run: &SpawnedRun) -> Vec<Step> {
     let work = [
@@ -164,7 +164,7 @@ pub fn diligent(run: &SpawnedRun) -> Vec<Step> {
     match run.kind {
         RunKind::Review => steps.push(Step::approve("looks right")),
         RunKind::ResumeConflict => {
-            steps.push(Step::MergeBase);
+            steps.push(Step::Merge("main".to_owned()));
             steps.extend(work);
         }
         _ => steps.extend(work),
@@ -192,8 +192,8 @@ pub enum Step {
     },
     /// Commits all that differs from the last commit; nothing happens if nothing does.
     Commit(String),
-    /// Fetches and merges the base branch into its own; where both changed a file its own content wins.
-    MergeBase,
+    /// Merges this branch of the remote, as last fetched, into its own; where both changed a file its own content wins.
+    Merge(String),
     /// Spends this much more.
     Cost(Usd),
     /// Works in silence for this long.
@@ -214,7 +214,9 @@ pub enum Step {
     Crash,
     /// Is gone, without an exit status, as when a machine is lost.
     Vanish,
-    /// Says how it went and ends with this code.
+    /// Calls its work a failure, and ends with code 1.
+    Fail(String),
+    /// Ends with this code; says that it is done if that is 0, and nothing otherwise.
     Exit(i32),
 }
 

@@ -7,5 +7,19 @@ mod clock;
 mod event_bus;
 mod queue;
 mod store;
+mod git;
+mod agent;
+mod runtime;
+mod forge;
+mod tickets;
+mod webhook;
 
 pub use self::{clock::TokioClock, event_bus::MemoryBus, queue::MemoryQueue, store::MemoryStore};
+pub use self::{
+    agent::{Behaviour, MemoryAgent, Signal, SpawnedRun, Step, diligent},
+    forge::{CheckedHead, HOST, MemoryForge, ReviewRule},
+    git::{FakeGit, Push},
+    runtime::{LiveRun, MemoryRuntime},
+    tickets::MemoryTickets,
+    webhook::MemoryWebhooks,
+};
