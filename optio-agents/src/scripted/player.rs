@@ -150,6 +150,16 @@ impl<'a, W: Write> Player<'a, W> {
                 })?;
                 return Ok(end.filter(|_| *on_failure == OnFailure::Stop));
             }
+            Step::When(command) => {
+                let input = json!({ "command": command });
+                let failed = self.must("bash", &input, |player| {
+                    tools::shell(&player.folder, command)
+                })?;
+                return Ok(failed.map(|_| End {
+                    code: 0,
+                    summary: self.said.take().unwrap_or_default(),
+                }));
+            }
             Step::Commit(message) => {
                 let input = json!({ "message": message });
                 return self.must("commit", &input, |player| {

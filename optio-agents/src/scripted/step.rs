@@ -51,6 +51,8 @@ pub enum Step {
         /// What becomes of the script when it fails.
         on_failure: OnFailure,
     },
+    /// Ends the run here, as a success, unless a line of shell succeeds.
+    When(String),
     /// Commits all changes.
     Commit(String),
     /// Adds a remark to the verdict that follows.
@@ -140,6 +142,7 @@ const STEPS: &[(&str, &str)] = &[
     ("delete", "delete PATH"),
     ("run", "run COMMAND"),
     ("try", "try COMMAND"),
+    ("when", "when COMMAND"),
     ("commit", "commit MESSAGE"),
     ("comment", "comment PATH:LINE TEXT"),
     ("verdict", "verdict approve|request_changes TEXT"),
@@ -211,6 +214,7 @@ impl Step {
                 command: text()?,
                 on_failure: OnFailure::GoOn,
             },
+            "when" => Self::When(text()?),
             "commit" => Self::Commit(text()?),
             "comment" => Self::Comment(comment(rest).ok_or_else(wrong)?),
             "verdict" => verdict(rest).ok_or_else(wrong)?,

@@ -110,7 +110,7 @@ fn a_run_that_cannot_begin_says_why_and_changes_nothing() {
     let before = room.everything();
     assert_snapshot!(room.play("edit a.txt <<END\ntext\nEND\nsya done"), @r#"
     exit code 2
-    stderr: optio-scripted-agent: the script in the prompt, line 4: there is no step "sya"; the steps are say, think, edit, append, delete, run, try, commit, comment, verdict, cost, rate-limit, fail, error, hang, sleep, spam, raw, bytes, long, lie, crash, spawn-stray, wait-file
+    stderr: optio-scripted-agent: the script in the prompt, line 4: there is no step "sya"; the steps are say, think, edit, append, delete, run, try, when, commit, comment, verdict, cost, rate-limit, fail, error, hang, sleep, spam, raw, bytes, long, lie, crash, spawn-stray, wait-file
     "#);
     assert_snapshot!(room.prompt("please fix the bug", &[]), @"
     exit code 2

@@ -165,7 +165,7 @@ fn every_way_to_end_gets_its_verdict() {
     crash
       agent_crashed, attempt: signal 9
     sya hello
-      invalid_configuration, never: optio-scripted-agent: the script in the prompt, line 1: there is no step "sya"; the steps are say, think, edit, append, delete, run, try, commit, comment, verdict, cost, rate-limit, fail, error, hang, sleep, spam, raw, bytes, long, lie, crash, spawn-stray, wait-file
+      invalid_configuration, never: optio-scripted-agent: the script in the prompt, line 1: there is no step "sya"; the steps are say, think, edit, append, delete, run, try, when, commit, comment, verdict, cost, rate-limit, fail, error, hang, sleep, spam, raw, bytes, long, lie, crash, spawn-stray, wait-file
     "#);
     assert_snapshot!(verdict(&room.agent("say hello", &["--resume", "s-9"])), @"session_not_found, attempt: no conversation found with session id s-9");
     assert_snapshot!(verdict(&room.prompt("fix it", &[])), @"invalid_configuration, never: optio-scripted-agent: there is no script; put one into the task between a line ```optio-script and a line ```, name a file with --script, or write .optio/script");

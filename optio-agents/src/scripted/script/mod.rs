@@ -27,6 +27,7 @@ const FENCE: &str = "optio-script";
 /// | `delete PATH` | removes the file |
 /// | `run COMMAND` | runs it through `sh -c`; if it fails, the run ends as failed |
 /// | `try COMMAND` | the same, but goes on in any case |
+/// | `when COMMAND` | goes on if it succeeds; if it fails, the run ends here as a success |
 /// | `commit MESSAGE` | commits all that was changed |
 /// | `comment PATH:LINE TEXT` | adds a remark to the verdict that follows |
 /// | `verdict approve\|request_changes TEXT` | writes its verdict to the file that it was given |
