@@ -138,7 +138,14 @@ async fn transact(pool: &SqlitePool, batch: &mut [Request]) -> Result<(), sqlx::
     // bookkeeping there would not notice
     let outcome = async {
         run(&mut connection, "BEGIN IMMEDIATE").await?;
-        carry_out(&mut connection, batch).await?;
+        // one that stands alone is as well tried in its own order, for the reason if it fails
+        let only_commits = |request: &Request| matches!(request, Request::Commit(_));
+        if batch.len() < 2 || !batch.iter().all(only_commits) {
+            carry_out(&mut connection, batch).await?;
+        } else if !at_once(&mut connection, batch).await? {
+            run(&mut connection, "BEGIN IMMEDIATE").await?;
+            carry_out(&mut connection, batch).await?;
+        }
         run(&mut connection, "COMMIT").await
     }
     .await;
@@ -149,6 +156,32 @@ async fn transact(pool: &SqlitePool, batch: &mut [Request]) -> Result<(), sqlx::
         }
     }
     outcome
+}
+
+/// Carries out commits that all fit: nearly every batch, and without the price of a savepoint. False, and the
+/// transaction rolled back, if one of them does not fit.
+async fn at_once(
+    connection: &mut SqliteConnection,
+    batch: &mut [Request],
+) -> Result<bool, sqlx::Error> {
+    let done = steps(connection, batch).await;
+    if let Ok(true) = done {
+        fulfil(batch);
+        return Ok(true);
+    }
+    match (run(connection, "ROLLBACK").await, done) {
+        (Ok(()), _) => Ok(false),
+        // SQLite has rolled back by itself: why, says the first error
+        (Err(_), Err(error)) | (Err(error), Ok(_)) => Err(error),
+    }
+}
+
+fn fulfil(group: &mut [Request]) {
+    for request in group {
+        if let Request::Commit(job) = request {
+            job.result = Some(Ok(()));
+        }
+    }
 }
 
 async fn run(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
@@ -191,11 +224,7 @@ async fn commit_group(
         if let [Request::Commit(job)] = group {
             job.result = Some(alone(connection, &job.wish).await?);
         } else if together(connection, group).await? {
-            for request in group {
-                if let Request::Commit(job) = request {
-                    job.result = Some(Ok(()));
-                }
-            }
+            fulfil(group);
         } else {
             let (first, second) = group.split_at_mut(group.len() / 2);
             groups.extend([second, first]);
@@ -204,27 +233,32 @@ async fn commit_group(
     Ok(())
 }
 
-/// Carries out all steps of all these commits, those of one kind at once. False, and nothing done, if one does not fit.
+/// Carries out all steps of all these commits. False, and nothing done, if one of them does not fit.
 async fn together(
     connection: &mut SqliteConnection,
     group: &[Request],
 ) -> Result<bool, sqlx::Error> {
+    let done = savepoint(connection, async |connection| {
+        steps(connection, group).await
+    })
+    .await?;
+    Ok(done.unwrap_or(false))
+}
+
+/// The steps of all these commits, those of one kind at once. False, and some of them done, if one does not fit.
+async fn steps(connection: &mut SqliteConnection, group: &[Request]) -> Result<bool, sqlx::Error> {
     let steps = group.iter().flat_map(|request| match request {
         Request::Commit(job) => job.wish.as_slice(),
         Request::Claim(_) | Request::Lease(_) => &[],
     });
     let mut wave = Wave::default();
-    let done = savepoint(connection, async |connection| {
-        for op in steps {
-            if !wave.takes(op) && !wave.flush(connection).await? {
-                return Ok(false);
-            }
-            wave.add(op);
+    for op in steps {
+        if !wave.takes(op) && !wave.flush(connection).await? {
+            return Ok(false);
         }
-        wave.flush(connection).await
-    })
-    .await?;
-    Ok(done.unwrap_or(false))
+        wave.add(op);
+    }
+    wave.flush(connection).await
 }
 
 /// Carries out the steps of one commit in their order.
