@@ -1,0 +1,165 @@
+//! No way of ending loses work.
+
+use std::fs;
+
+use super::*;
+
+const REF: &str = "refs/optio/rescue/task_1/run_2";
+
+/// What the index and the folder look like to the agent.
+fn looks(dir: &Path) -> String {
+    git_in(dir, &["status", "--porcelain=v2", "--branch", "--untracked-files=all"])
+}
+
+async fn rescue(world: &World, path: &WorkspacePath) -> Option<CommitId> {
+    let before = world.dir(path).exists().then(|| try_git_in(&world.dir(path), &["status", "--porcelain=v2", "--branch", "--untracked-files=all"]));
+    let saved = world.git().rescue(path, "main", REF).await.unwrap();
+    let after = world.dir(path).exists().then(|| try_git_in(&world.dir(path), &["status", "--porcelain=v2", "--branch", "--untracked-files=all"]));
+    assert_eq!(before, after, "the worktree stays as it is");
+    let left: Vec<_> = fs::read_dir(world.root().join("repo")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| name.starts_with("optio-")).collect();
+    assert_eq!(left, Vec::<String>::new(), "nothing of ours is left in the clone");
+    let again = world.git().rescue(path, "main", REF).await.unwrap();
+    assert_eq!(again, saved, "the same again");
+    saved.map(|saved| {
+        assert_eq!(saved.name, REF);
+        assert_eq!(world.on_remote(REF), Some(saved.commit.clone()));
+        saved.commit
+    })
+}
+
+/// Whether the remote's rescue ref has this commit in its history.
+fn holds(world: &World, commit: &CommitId) -> bool {
+    try_git_in(Path::new(&world.url), &["merge-base", "--is-ancestor", commit.as_str(), REF]).0
+}
+
+#[tokio::test]
+async fn nothing_to_save() {
+    let world = World::new().await;
+    let path = task("t");
+    assert_eq!(rescue(&world, &path).await, None, "no worktree");
+    world.fresh(&path).await;
+    assert_eq!(rescue(&world, &path).await, None, "no work");
+    commit(&world.dir(&path), "a", "a");
+    world.git().push(&path, TASK, None).await.unwrap();
+    assert_eq!(rescue(&world, &path).await, None, "all of it is on the remote");
+    assert_eq!(world.on_remote(REF), None);
+}
+
+#[tokio::test]
+async fn commits_and_files_of_every_kind_are_saved() {
+    let world = World::new().await;
+    world.other_commits("main", ".gitignore", "cache/\n");
+    world.other_commits("main", "old.txt", "old");
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    let own = commit(&dir, "a", "committed");
+    write(&dir, "readme.md", "changed");
+    write(&dir, "staged file", "staged");
+    git_in(&dir, &["add", "staged file"]);
+    write(&dir, "new folder/größe – 大.txt", "untracked");
+    write(&dir, "cache/big", "built");
+    fs::remove_file(dir.join("old.txt")).unwrap();
+    let saved = rescue(&world, &path).await.unwrap();
+    assert!(holds(&world, &own));
+    let files = git_in(Path::new(&world.url), &["ls-tree", "-r", "--name-only", REF]);
+    assert_eq!(files, ".gitignore\na\nnew folder/größe – 大.txt\nreadme.md\nstaged file");
+    assert_eq!(world.file_on_remote(REF, "readme.md"), "changed");
+    assert_eq!(world.file_on_remote(REF, "new folder/größe – 大.txt"), "untracked");
+    // what was rescued need not be set aside as well
+    world.ensure(&path, WorktreeMode::Reset).await;
+    assert_eq!(git_in(&world.root().join("repo"), &["for-each-ref", "refs/optio/kept"]), "");
+    assert_eq!(world.on_remote(REF), Some(saved));
+}
+
+#[tokio::test]
+async fn commits_alone_are_saved_as_they_are() {
+    let world = World::new().await;
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    let own = commit(&dir, "a", "a");
+    assert_eq!(rescue(&world, &path).await, Some(own));
+}
+
+#[tokio::test]
+async fn a_detached_head_and_another_branch_are_saved_with_the_tasks_own() {
+    let world = World::new().await;
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    let on_branch = commit(&dir, "a", "a");
+    git_in(&dir, &["checkout", "-q", "--detach", "origin/main"]);
+    let detached = commit(&dir, "b", "b");
+    write(&dir, "c", "c");
+    rescue(&world, &path).await.unwrap();
+    assert!(holds(&world, &on_branch) && holds(&world, &detached));
+    git_in(&dir, &["checkout", "-q", "-b", "its-own", "origin/main"]);
+    let own = commit(&dir, "d", "d");
+    rescue(&world, &path).await.unwrap();
+    assert!(holds(&world, &on_branch) && holds(&world, &own));
+}
+
+#[tokio::test]
+async fn the_middle_of_a_rebase_is_saved() {
+    let world = World::new().await;
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    stop_in_rebase(&world, &dir);
+    let branch = CommitId::new(git_in(&dir, &["rev-parse", TASK]));
+    let at = head(&dir);
+    rescue(&world, &path).await.unwrap();
+    assert!(holds(&world, &branch) && holds(&world, &at));
+    assert!(world.file_on_remote(REF, "clash.txt").contains("<<<<<<<"));
+    assert!(looks(&dir).contains("u AA "), "the conflict is still there");
+}
+
+#[tokio::test]
+async fn the_middle_of_a_merge_is_saved_with_the_other_side() {
+    let world = World::new().await;
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    git_in(&dir, &["checkout", "-q", "-b", "side"]);
+    let side = commit(&dir, "clash.txt", "side\n");
+    git_in(&dir, &["checkout", "-q", TASK]);
+    let own = commit(&dir, "clash.txt", "own\n");
+    assert!(!try_git_in(&dir, &["merge", "side"]).0);
+    rescue(&world, &path).await.unwrap();
+    assert!(holds(&world, &side) && holds(&world, &own));
+}
+
+#[tokio::test]
+async fn commits_outlive_their_folder_and_files_their_registration() {
+    let world = World::new().await;
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    let own = commit(&dir, "a", "a");
+    fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(rescue(&world, &path).await, Some(own));
+
+    world.fresh(&path).await;
+    write(&dir, "loose", "loose");
+    fs::remove_dir_all(world.root().join("repo/worktrees/t")).unwrap();
+    rescue(&world, &path).await.unwrap();
+    assert_eq!(world.file_on_remote(REF, "loose"), "loose");
+    assert!(holds(&world, &world.on_remote("main").unwrap()));
+}
+
+#[tokio::test]
+async fn work_that_was_pushed_and_then_taken_off_the_remote_is_saved() {
+    let world = World::new().await;
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    let own = commit(&dir, "a", "a");
+    world.git().push(&path, TASK, None).await.unwrap();
+    git_in(Path::new(&world.url), &["update-ref", "-d", &format!("refs/heads/{TASK}")]);
+    assert_eq!(rescue(&world, &path).await, Some(own));
+}
+
+#[tokio::test]
+async fn an_unreadable_file_and_a_nested_repository_do_not_keep_the_rest_from_being_saved() {
+    let world = World::new().await;
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    git_in(&dir, &["init", "-q", "empty repository"]);
+    write(&dir, "work", "work");
+    world.git().rescue(&path, "main", REF).await.unwrap().unwrap();
+    assert_eq!(world.file_on_remote(REF, "work"), "work");
+}
