@@ -19,6 +19,8 @@ mod writer;
 mod open;
 #[cfg(test)]
 mod plans;
+#[cfg(test)]
+mod full_disk;
 
 use std::sync::Mutex;
 
