@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use super::layout::Contained;
+use super::run_dir::Contained;
 
 /// The shell that supervises. Every system with processes like ours has it there.
 pub(super) const SHELL: &str = "/bin/sh";

@@ -7,10 +7,9 @@ use optio_core::{Error, Result};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    NAME,
-    layout::{Contained, RunDir},
-    offload,
+    NAME, offload,
     processes::{Family, Marker, Process},
+    run_dir::{Contained, RunDir},
 };
 
 /// How long killed processes may take to be gone. Only one that hangs in the kernel takes more than moments.
@@ -88,11 +87,12 @@ pub(super) async fn end_run(run: &RunDir, grace: Duration) -> Result<()> {
     if !grace.is_zero() {
         ask(&parts, grace).await?;
     }
-    let roles = parts.roles().await?;
-    if !roles.workers.is_empty() || !roles.supervisors.is_empty() {
-        strike(&parts).await?;
+    if find(&parts.marker, parts.leader).await?.is_empty() {
+        return end_all(&parts.marker, parts.leader).await;
     }
+    strike(&parts).await?;
     end_all(&parts.marker, parts.leader).await?;
+    // a run that had vanished before keeps having no status
     let run = run.clone();
     offload(move || run.note_killed()).await
 }

@@ -30,6 +30,9 @@ use super::{
 /// How long the output of a command that has ended is waited for, should something else still hold it open.
 const DRAIN: Duration = Duration::from_millis(250);
 
+/// The same when all who could hold it were ended: it is there, and only has to be read.
+const LAST_DRAIN: Duration = Duration::from_secs(5);
+
 /// How much is read at once.
 const CHUNK: usize = 64 << 10;
 
@@ -198,7 +201,7 @@ pub(super) async fn run(
         if !read && timeout(DRAIN, &mut reading).await.is_err() {
             // somebody outside of the group still holds its output open
             end_all(&guard.marker, group).await?;
-            let _ = timeout(DRAIN, &mut reading).await;
+            let _ = timeout(LAST_DRAIN, &mut reading).await;
         }
         ended.map_err(super::layout::failed(format_args!(
             "wait for {}",

@@ -1,6 +1,6 @@
 //! Workspaces as folders and agents as processes of this machine, which outlive whoever started them.
 //!
-//! - `layout`: which file lies where, and what may be read and written there.
+//! - `layout`, `run_dir`: which file lies where, and what may be read and written there.
 //! - `environment`: what commands get to see.
 //! - `processes`: which processes belong together; `containment`: how they are kept together; `ending`: their end.
 //! - `exec`, `spawn`, `output`: the three things that commands are for; `watch`: who is woken by new output.
@@ -29,6 +29,7 @@ mod exec;
 mod layout;
 mod output;
 mod processes;
+mod run_dir;
 mod spawn;
 mod watch;
 
@@ -36,9 +37,10 @@ pub use self::containment::Containment;
 use self::{
     containment::Method,
     exec::Prepared,
-    layout::{RunDir, WorkspaceDir, failed, make_dir},
+    layout::{WorkspaceDir, failed, make_dir},
     output::Spool,
     processes::{Family, Marker},
+    run_dir::RunDir,
     watch::Watch,
 };
 
@@ -96,15 +98,17 @@ impl LocalRuntimeOptions {
 
 /// A [`Runtime`] of folders and processes on this machine. See the [module](self) for how it works.
 ///
-/// Several may work in one folder at the same time. On Linux a run's processes are all found and ended, wherever they
-/// went (see [`Containment`]); on other systems those of its process group.
+/// Several may work in one folder at the same time. Under a service manager that ends all processes of a service with
+/// it, agents outlive a restart only if it is told not to (systemd: `KillMode=process`). On Linux a run's processes are
+/// all found and ended, wherever they went (see [`Containment`]); on other systems those of its process group.
 ///
 /// Beyond the port's contract:
 /// - A command of [`exec`](Runtime::exec) that ends takes what it left in its process group along, and what still
 ///   holds its output open. What detached itself fully goes on until the workspace is removed.
 /// - [`kill`](Runtime::kill) of a run that was never started here is fine and does nothing.
-/// - An exit code from 129 to 192 is reported as a signal: see [`RunStatus`]. Variables whose names are not made of
-///   letters, digits and underscores are refused.
+/// - A run's exit code from 129 to 192 is reported as death by the signal that it stands for: the shell that supervises
+///   cannot tell them apart.
+/// - Variables whose names are not made of ASCII letters, digits and underscores are refused.
 /// - [`read_file`](Runtime::read_file) and [`Command::files`] follow no link out of the workspace: `Denied`.
 #[derive(Debug)]
 pub struct LocalRuntime {

@@ -12,9 +12,10 @@ use optio_core::{
 
 use super::{
     ending::end_all,
-    layout::{Contained, RunDir, failed},
+    layout::failed,
     offload,
     processes::{Family, Marker},
+    run_dir::{Contained, RunDir},
     watch::{Subscription, Watch},
 };
 

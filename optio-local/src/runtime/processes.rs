@@ -110,12 +110,23 @@ pub(super) struct Family {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{collections::HashSet, fs, os::unix::fs::MetadataExt, path::PathBuf};
+    use std::{
+        collections::{HashMap, HashSet},
+        fs,
+        os::unix::fs::MetadataExt,
+        path::PathBuf,
+    };
 
     use super::{Family, Marker, Process};
 
     /// Linux counts processor time for user space in hundredths of a second, on every architecture.
     const MILLIS_PER_TICK: u64 = 10;
+
+    /// The flag of a thread of the kernel, which never has an environment.
+    const OF_KERNEL: u64 = 0x0020_0000;
+
+    /// How often at most the processes are listed. One more pass is needed only if one was started since the last.
+    const PASSES: usize = 100;
 
     /// A line of the process table.
     struct Entry {
@@ -125,6 +136,7 @@ mod linux {
         started: u64,
         ticks: u64,
         dead: bool,
+        kernel: bool,
     }
 
     fn file(pid: i32, name: &str) -> PathBuf {
@@ -144,19 +156,51 @@ mod linux {
             session: i32::try_from(number(6)?).ok()?,
             started: number(22)?,
             ticks: number(14)? + number(15)? + number(16)? + number(17)?,
+            kernel: number(9)? & OF_KERNEL != 0,
             dead: matches!(fields.first(), Some(&("Z" | "X"))),
         })
     }
 
-    fn table() -> Vec<Entry> {
+    /// The ids of all processes.
+    fn listed() -> HashSet<i32> {
         let Ok(folders) = fs::read_dir("/proc") else {
-            return Vec::new();
+            return HashSet::new();
         };
         folders
             .flatten()
             .filter_map(|folder| folder.file_name().to_str()?.parse().ok())
-            .filter_map(entry)
             .collect()
+    }
+
+    /// The process table, and which of its processes carry the marker.
+    ///
+    /// A process may start another and end between being listed and being looked at. So it is listed again until
+    /// nobody new is there: then everybody who lives was looked at, however fast they beget each other.
+    fn survey(marker: &Marker) -> (Vec<Entry>, HashSet<i32>) {
+        let (mut table, mut marked) = (HashMap::new(), HashSet::new());
+        let mut seen = HashSet::new();
+        let mut blank: HashSet<i32> = HashSet::new();
+        for _ in 0..PASSES {
+            let listed = listed();
+            let fresh: Vec<i32> = listed.difference(&seen).copied().collect();
+            for &pid in fresh.iter().chain(&std::mem::take(&mut blank)) {
+                seen.insert(pid);
+                let Some(entry) = entry(pid) else { continue };
+                let environ = fs::read(file(pid, "environ")).unwrap_or_default();
+                if marker.stands_in(&environ) {
+                    marked.insert(pid);
+                } else if environ.is_empty() && !entry.dead && !entry.kernel {
+                    blank.insert(pid); // perhaps just becoming another program
+                }
+                table.insert(pid, entry);
+            }
+            if fresh.is_empty() {
+                table.retain(|pid, _| listed.contains(pid));
+                break;
+            }
+        }
+        marked.retain(|pid| table.get(pid).is_some_and(|entry| !entry.dead));
+        (table.into_values().collect(), marked)
     }
 
     fn namespace(pid: i32) -> Option<u64> {
@@ -195,15 +239,10 @@ mod linux {
         ///
         /// `leader` is used only where there is no process table to look in.
         pub(in super::super) fn find(marker: &Marker, _leader: Option<i32>) -> Self {
-            let table = table();
+            let (table, mut members) = survey(marker);
             let untouchable = untouchable(&table);
             let own = namespace(i32::try_from(std::process::id()).unwrap_or(0));
-            let mut members: HashSet<i32> = table
-                .iter()
-                .filter(|entry| !entry.dead && !untouchable.contains(&entry.pid))
-                .filter(|entry| is_marked(entry.pid, marker))
-                .map(|entry| entry.pid)
-                .collect();
+            members.retain(|pid| !untouchable.contains(pid));
             let namespaces: HashSet<u64> = members
                 .iter()
                 .filter_map(|&pid| namespace(pid))

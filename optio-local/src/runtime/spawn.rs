@@ -10,9 +10,10 @@ use super::{
     NAME,
     containment::{Method, SHELL},
     environment,
-    layout::{RunDir, RunRecord, WorkspaceDir, failed, make_dir},
+    layout::{WorkspaceDir, failed, make_dir},
     offload,
     processes::Marker,
+    run_dir::{RunDir, RunRecord},
 };
 
 /// How long a supervisor may take to say that it has begun.

@@ -275,7 +275,12 @@ async fn a_run_that_vanished_has_no_status() {
             .unwrap();
         assert_eq!(next(&mut output).await, Piece::Ended(None));
         assert_eq!(world.status(run).await, RunStatus::Ended(None));
-        assert_eq!(world.read_all(run).await.stdout, b"there\n");
+        world.kill(run, Duration::ZERO).await;
+        let read = world.read_all(run).await;
+        assert_eq!(
+            (read.stdout.as_slice(), read.status),
+            (&b"there\n"[..], None)
+        );
     }
 }
 
