@@ -73,7 +73,6 @@ pub(super) fn exec(
     command: &Command,
     pushes: &mut Vec<Push>,
 ) -> Option<ExecOutput> {
-    let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
     let answer = if command.program == "git" {
         git(world, workspace, command, pushes)
     } else {
@@ -81,7 +80,7 @@ pub(super) fn exec(
         super::plain::run(disk, workspace, command)?
     };
     let answer = answer.unwrap_or_else(|| {
-        let line = format!("{} {}", command.program, args.join(" "));
+        let line = spelt(command);
         world.unknown.push(line.clone());
         Err(Refusal::fatal(format!("fake git does not know: {line}")))
     });
@@ -94,6 +93,20 @@ pub(super) fn exec(
         stdout: stdout.into(),
         stderr: stderr.into(),
     })
+}
+
+/// A command without what is the same in all of them.
+fn spelt(command: &Command) -> String {
+    let mut words = vec![command.program.as_str()];
+    let mut args = command.args.iter().map(String::as_str);
+    while let Some(arg) = args.next() {
+        if arg == "-c" {
+            args.next();
+        } else if !arg.starts_with("--git-dir=") && !arg.starts_with("--work-tree=") {
+            words.push(arg);
+        }
+    }
+    words.join(" ")
 }
 
 /// Answers git; none to what it does not know.
@@ -208,7 +221,8 @@ impl Call<'_> {
             ["symbolic-ref", "--quiet", name] => self.symbolic(name),
             ["symbolic-ref", name, target] => self.set_symbolic(name, target),
             // a merge with conflicts is never left in a worktree here, nor a repository in another
-            ["diff", "--name-only", "--diff-filter=U", "-z"]
+            ["ls-files", "--unmerged"]
+            | ["diff", "--name-only", "--diff-filter=U", "-z"]
             | ["diff-index", "--cached", "--raw", "-z", "HEAD", "--"] => Ok(String::new()),
             ["diff-index", "--cached", "--quiet", "HEAD", "--"] => self.is_staged(),
             [

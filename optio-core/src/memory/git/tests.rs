@@ -69,6 +69,11 @@ impl World {
         format!("{branch}: {commits} new, {ahead} ahead, {dirty}")
     }
 
+    async fn commit(&self, message: &str) -> Option<CommitId> {
+        let (git, identity) = (self.git(), Identity::default());
+        git.commit_all(&path(), message, &identity).await.unwrap()
+    }
+
     fn is_understood(&self) {
         assert_eq!(self.git.unknown_commands(), [""; 0]);
     }
@@ -85,15 +90,11 @@ async fn work_is_committed_pushed_and_found_again() {
     assert_snapshot!(world.facts().await, @"work: 0 new, 0 ahead, clean");
     world.edit("a.txt", "a");
     assert_snapshot!(world.facts().await, @"work: 0 new, 0 ahead, dirty");
-    let committed = world
-        .git()
-        .commit_all(&path(), "add a", &Identity::default());
-    let head = committed.await.unwrap().unwrap();
+    let head = world.commit("add a").await.unwrap();
     assert_snapshot!(world.facts().await, @"work: 1 new, 1 ahead, clean");
 
     let git = world.git();
-    let again = git.commit_all(&path(), "again", &Identity::default()).await;
-    assert_eq!(again.unwrap(), None);
+    assert_eq!(world.commit("again").await, None);
     let pushed = git.push(&path(), "work", None).await.unwrap();
     assert_eq!(pushed, PushOutcome::Pushed(head.clone()));
     let pushed = git.push(&path(), "work", Some(&head)).await.unwrap();
@@ -104,8 +105,7 @@ async fn work_is_committed_pushed_and_found_again() {
         .git
         .push(&world.url, "work", &[("b.txt", "b")], "somebody else's");
     world.edit("c.txt", "c");
-    let committed = git.commit_all(&path(), "add c", &Identity::default());
-    committed.await.unwrap().unwrap();
+    world.commit("add c").await.unwrap();
     let pushed = git.push(&path(), "work", Some(&head)).await.unwrap();
     assert!(matches!(pushed, PushOutcome::Rejected { .. }), "{pushed:?}");
     assert_eq!(world.worktree(WorktreeMode::Reset).await, theirs);
@@ -117,7 +117,8 @@ async fn what_was_not_pushed_is_rescued_before_it_goes() {
     let world = World::new().await;
     world.worktree(WorktreeMode::Fresh).await;
     let git = world.git();
-    let rescue = || git.rescue(&path(), "main", "refs/optio/rescue/1");
+    let path = path();
+    let rescue = || git.rescue(&path, "main", "refs/optio/rescue/1");
     assert_eq!(rescue().await.unwrap(), None);
     world.edit("a.txt", "half done");
     let rescued = rescue().await.unwrap().unwrap();
@@ -129,8 +130,8 @@ async fn what_was_not_pushed_is_rescued_before_it_goes() {
     assert_eq!(world.git.files(&rescued.commit)["a.txt"], "half done");
     assert_snapshot!(world.facts().await, @"work: 0 new, 0 ahead, dirty");
 
-    assert_eq!(git.list_worktrees().await.unwrap(), [path()]);
-    git.remove_worktree(&path(), Some("work")).await.unwrap();
+    assert_eq!(git.list_worktrees().await.unwrap(), [path.clone()]);
+    git.remove_worktree(&path, Some("work")).await.unwrap();
     assert_eq!(git.list_worktrees().await.unwrap(), []);
     world.is_understood();
 }
@@ -158,7 +159,7 @@ async fn a_remote_that_is_gone_is_an_error_in_git_s_words() {
         "unable to access 'https://memory.test/acme/shop/': Could not resolve host: memory.test";
     world.git.set_unreachable(&world.url, Some(down));
     let error = world.git().fetch(&["main"]).await.unwrap_err();
-    assert_snapshot!(error, @"");
+    assert_snapshot!(error, @"git fetch failed: fatal: unable to access 'https://memory.test/acme/shop/': Could not resolve host: memory.test (exit code 128)");
     let gone = Git::new(
         &world.runtime,
         WORKSPACE,
@@ -166,7 +167,7 @@ async fn a_remote_that_is_gone_is_an_error_in_git_s_words() {
         None,
     );
     let error = gone.fetch(&["main"]).await.unwrap_err();
-    assert_snapshot!(error, @"");
+    assert_snapshot!(error, @"git fetch failed: fatal: repository 'https://memory.test/no/such' not found (exit code 128)");
 }
 
 #[tokio::test]
@@ -176,6 +177,6 @@ async fn an_unknown_command_is_refused_and_remembered() {
     let output = world
         .runtime
         .exec(WORKSPACE, command, crate::runtime::ExecOptions::default());
-    assert_snapshot!(output.await.unwrap().stderr_text(), @"");
+    assert_snapshot!(output.await.unwrap().stderr_text(), @"fatal: fake git does not know: git bisect start");
     assert_eq!(world.git.unknown_commands(), ["git bisect start"]);
 }
