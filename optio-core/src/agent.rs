@@ -8,7 +8,7 @@ use crate::{
     classify::Evidence,
     clock::Timestamp,
     error::Result,
-    failure::{ExitStatus, Failure, FailureClass, ReportedError},
+    failure::{ExitStatus, Failure},
     id::{RunId, TaskId},
     run::RunKind,
     runtime::Command,
@@ -152,27 +152,7 @@ impl Ending<'_> {
                 summary: summary.clone(),
             };
         }
-        let mut reported = self.report.error.clone();
-        if let Some(limited) = self.report.rate_limited {
-            // a refused request without an error of its own is the error
-            let error = reported.get_or_insert_with(|| {
-                ReportedError::message("the provider refused the request for its rate")
-            });
-            error
-                .kind
-                .get_or_insert_with(|| FailureClass::RateLimited.name().to_owned());
-            error.resets_at = error.resets_at.or(limited.resets_at);
-        }
-        if let (None, Some((Failed::Yes, summary))) = (&reported, &self.report.result) {
-            let mut failure = Failure::new(FailureClass::AgentReported);
-            failure = failure.with_detail(summary.clone());
-            return AgentVerdict::Failed(failure);
-        }
-        let evidence = Evidence {
-            reported,
-            stderr: self.stderr.to_owned(),
-            ..Evidence::agent(self.status)
-        };
+        let evidence = Evidence::of_agent(self.status, self.report, self.stderr);
         AgentVerdict::Failed(crate::classify::classify(&evidence, now))
     }
 }

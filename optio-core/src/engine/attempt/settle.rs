@@ -19,7 +19,6 @@ use crate::{
     repo::Repo,
     run::{Run, RunKind, RunOutcome, RunPhase, StopReason},
     scheduling::{AfterFailure, after_failure},
-    store::RunQuery,
     task::{Briefing, Completion, NextRun, Task, TaskEvent, TaskRole, TaskState},
     workspace::WorkspacePath,
     worktree::WorktreeState,
