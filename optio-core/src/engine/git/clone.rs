@@ -59,9 +59,12 @@ impl Git<'_> {
             ("remote.origin.url", self.url.as_str()),
             ("remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"),
         ] {
-            let set = self
-                .local(On::Inside(&WorkspacePath::root()), [])
-                .args([git_dir.as_str(), "config", key, value]);
+            let set = self.local(On::Inside(&WorkspacePath::root()), []).args([
+                git_dir.as_str(),
+                "config",
+                key,
+                value,
+            ]);
             self.must(step, set).await?;
         }
         let worktrees = format!("{}/{WORKTREES}", self.root);
@@ -124,10 +127,7 @@ impl Git<'_> {
     async fn remote_heads(&self, branches: &[&str]) -> Result<Vec<(String, CommitId)>, GitError> {
         let step = GitStep::Fetch;
         let command = self
-            .git(
-                On::Inside(&WorkspacePath::root()),
-                Reach::Remote,
-            )
+            .git(On::Inside(&WorkspacePath::root()), Reach::Remote)
             .arg("ls-remote")
             .arg(&self.url)
             .args(branches.iter().map(|branch| heads(branch)));

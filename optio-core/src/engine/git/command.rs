@@ -60,11 +60,8 @@ const SETTINGS: &[&str] = &[
 /// Hands the credentials in the environment to git: constant text, in which nothing is ever pasted.
 const CREDENTIAL_HELPER: &str = r#"!f() { test "$1" = get || exit 0; echo "username=$OPTIO_GIT_USERNAME"; echo "password=$OPTIO_GIT_PASSWORD"; }; f"#;
 
-/// How often a command is tried while another git holds what it needs.
-const TRIES: u32 = 8;
-
-/// From this try on, a lock that nobody seems to hold is removed.
-const DISTRUST_LOCKS: u32 = 3;
+/// After this many tries, a lock that nobody seems to hold is removed.
+const TRUSTED_TRIES: u32 = 3;
 
 impl Git<'_> {
     /// A git command without its subcommand.
@@ -115,11 +112,7 @@ impl Git<'_> {
     }
 
     /// A git command that stays on the disk.
-    pub(super) fn local<'s>(
-        &self,
-        on: On<'_>,
-        args: impl IntoIterator<Item = &'s str>,
-    ) -> Command {
+    pub(super) fn local<'s>(&self, on: On<'_>, args: impl IntoIterator<Item = &'s str>) -> Command {
         self.git(on, Reach::Local).args(args)
     }
 
@@ -131,20 +124,24 @@ impl Git<'_> {
         reach: Reach,
         command: Command,
     ) -> Result<ExecOutput, GitError> {
+        let give_up = tokio::time::Instant::now() + self.timeouts.lock;
         let mut tried = 0;
         loop {
             let output = self.once(step, reach, command.clone()).await?;
             tried += 1;
-            if output.success() || tried == TRIES || !is_contention(&output.stderr_text()) {
+            if output.success()
+                || !is_contention(&output.stderr_text())
+                || tokio::time::Instant::now() >= give_up
+            {
                 return Ok(output);
             }
             tracing::debug!(workspace = %self.workspace, tried, error = %output.stderr_text(), "git waits for another git");
-            if tried >= DISTRUST_LOCKS {
+            if tried >= TRUSTED_TRIES {
                 self.clear_stale_lock(step, &output.stderr_text()).await?;
             }
             // a random share keeps those who met once from meeting again
             let share = 500 + u64::from(rand::random::<u16>() % 1000);
-            tokio::time::sleep(Duration::from_micros((25_u64 << tried) * share)).await;
+            tokio::time::sleep(Duration::from_micros((25_u64 << tried.min(5)) * share)).await;
         }
     }
 

@@ -21,18 +21,24 @@ impl Git<'_> {
         identity: &Identity,
     ) -> Result<Option<CommitId>, GitError> {
         let on = On::Worktree(path);
-        let unmerged = self.must(STEP, self.local(on, ["diff", "--name-only", "--diff-filter=U", "-z"])).await?;
+        let unmerged = self
+            .must(
+                STEP,
+                self.local(on, ["diff", "--name-only", "--diff-filter=U", "-z"]),
+            )
+            .await?;
         if !unmerged.is_empty() {
             let files = unmerged.trim_end_matches('\0').replace('\0', ", ");
             let message = format!("unmerged files are left in the worktree: {files}");
             return Err(GitError::says(GitStep::Merge, message));
         }
-        self.must(STEP, self.local(on, ["add", "--all", "--", ":/"])).await?;
+        self.must(STEP, self.local(on, ["add", "--all", "--", ":/"]))
+            .await?;
         self.unstage_foreign_repositories(path).await?;
         let staged = self.local(on, ["diff-index", "--cached", "--quiet", "HEAD", "--"]);
         let staged = self.run(STEP, Reach::Local, staged).await?;
-        let nothing = staged.success()
-            && self.resolve(On::Admin(path), "MERGE_HEAD").await?.is_none();
+        let nothing =
+            staged.success() && self.resolve(On::Admin(path), "MERGE_HEAD").await?.is_none();
         if nothing {
             return Ok(None);
         }
@@ -52,7 +58,11 @@ impl Git<'_> {
         let raw = self.local(on, ["diff-index", "--cached", "--raw", "-z", "HEAD", "--"]);
         let raw = self.must(STEP, raw).await?;
         let declares_submodules = self
-            .plain(STEP, "test", ["-e", &format!("{}/.gitmodules", self.absolute(path))])
+            .plain(
+                STEP,
+                "test",
+                ["-e", &format!("{}/.gitmodules", self.absolute(path))],
+            )
             .await?
             .success();
         let mut fields = raw.split('\0');

@@ -61,6 +61,8 @@ pub(crate) struct GitTimeouts {
     pub(crate) network: Duration,
     /// For everything on disk.
     pub(crate) local: Duration,
+    /// To wait for another git to let go of what this one needs.
+    pub(crate) lock: Duration,
 }
 
 impl Default for GitTimeouts {
@@ -69,6 +71,7 @@ impl Default for GitTimeouts {
             clone: Duration::from_secs(30 * 60),
             network: Duration::from_secs(5 * 60),
             local: Duration::from_secs(5 * 60),
+            lock: Duration::from_secs(15),
         }
     }
 }
@@ -183,7 +186,7 @@ impl<'a> Git<'a> {
     }
 
     /// The same with other timeouts.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn with_timeouts(mut self, timeouts: GitTimeouts) -> Self {
         self.timeouts = timeouts;
         self

@@ -31,9 +31,11 @@ impl Git<'_> {
             .arg(format!("{head}:{branch_ref}"));
         let output = self.run(step, Reach::Remote, push).await?;
         let text = output.stdout_text();
-        let line = text
-            .lines()
-            .find(|line| line.split('\t').nth(1).is_some_and(|refs| refs.ends_with(&branch_ref)));
+        let line = text.lines().find(|line| {
+            line.split('\t')
+                .nth(1)
+                .is_some_and(|refs| refs.ends_with(&branch_ref))
+        });
         if output.success() {
             self.set_ref(On::Repo, &tracking(branch), &head).await?;
             return Ok(match line {

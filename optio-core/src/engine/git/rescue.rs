@@ -24,7 +24,11 @@ impl Git<'_> {
         if let Some(branch) = self.assigned(path).await? {
             let range = format!("{}..HEAD", tracking(base));
             let has_base = self.resolve(On::Repo, &tracking(base)).await?.is_some();
-            let own = has_base && self.count(On::Admin(path), ["--max-count=1", &range]).await? > 0;
+            let own = has_base
+                && self
+                    .count(On::Admin(path), ["--max-count=1", &range])
+                    .await?
+                    > 0;
             if own && self.resolve(On::Repo, &tracking(&branch)).await?.is_some() {
                 self.fetch(&[&branch]).await?;
             }

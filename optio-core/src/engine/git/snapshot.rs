@@ -1,8 +1,9 @@
 //! What a worktree holds that the remote does not, as one commit. The worktree and its index stay as they are.
 
 use super::{
-    Git, GitError, Identity, Operation, name_of,
-    command::{On, tracking, with_env},
+    Git, GitError, Identity, Operation,
+    command::{On, Reach, tracking, with_env},
+    name_of,
 };
 use crate::{classify::GitStep, pull_request::CommitId, workspace::WorkspacePath};
 
@@ -36,7 +37,8 @@ impl Git<'_> {
                 Ok(None)
             };
         };
-        let tree = if folder && self.is_dirty(path).await? {
+        // a worktree whose index is broken counts as dirty: its files are looked at one by one
+        let tree = if folder && self.is_dirty(path).await.unwrap_or(true) {
             Some(self.write_tree(path, On::Worktree(path), &head).await?)
         } else {
             None
@@ -65,12 +67,7 @@ impl Git<'_> {
             let commit = self.commit_tree(On::Admin(path), &tree, &parents).await?;
             return Ok(Some(commit));
         }
-        let selection = [
-            "--max-count=1",
-            head.as_str(),
-            "--not",
-            "--remotes=origin",
-        ];
+        let selection = ["--max-count=1", head.as_str(), "--not", "--remotes=origin"];
         let unsaved = self.count(On::Admin(path), selection).await? > 0;
         Ok(unsaved.then_some(head))
     }
@@ -82,7 +79,14 @@ impl Git<'_> {
         base: Option<&str>,
     ) -> Result<Option<CommitId>, GitError> {
         let absolute = self.absolute(path);
-        let args = [absolute.as_str(), "-mindepth", "1", "-name", ".git", "-prune"];
+        let args = [
+            absolute.as_str(),
+            "-mindepth",
+            "1",
+            "-name",
+            ".git",
+            "-prune",
+        ];
         let args = args.into_iter().chain(["-o", "-type", "f", "-print"]);
         if self
             .plain(STEP, "find", args)
@@ -154,7 +158,11 @@ impl Git<'_> {
             .plain(STEP, "find", [admin.as_str(), "-maxdepth", "1"])
             .await?
             .stdout_text();
-        let has = |name: &str| found.lines().any(|line| line.ends_with(&format!("/{name}")));
+        let has = |name: &str| {
+            found
+                .lines()
+                .any(|line| line.ends_with(&format!("/{name}")))
+        };
         Ok(if has("rebase-merge") || has("rebase-apply") {
             Some(Operation::Rebase)
         } else if has("MERGE_HEAD") {
@@ -197,18 +205,20 @@ impl Git<'_> {
         start: Option<(&str, &CommitId)>,
         index: &str,
     ) -> Result<String, GitError> {
-        let with_index = |command| with_env(command, [("GIT_INDEX_FILE".into(), index.into())].into());
+        let with_index =
+            |command| with_env(command, [("GIT_INDEX_FILE".into(), index.into())].into());
         if let Some((file, commit)) = start {
             let copied = self.plain(STEP, "cp", ["--", file, index]).await?;
-            if !copied.success() {
+            let list = with_index(self.local(on, ["ls-files", "--unmerged"]));
+            let readable = copied.success() && self.run(STEP, Reach::Local, list).await?.success();
+            if !readable {
+                self.plain(STEP, "rm", ["-f", "--", index]).await?;
                 let read = self.local(on, ["read-tree", commit.as_str()]);
                 self.must(STEP, with_index(read)).await?;
             }
         }
         let add = self.local(on, ["add", "--all", "--ignore-errors", "--", ":/"]);
-        let added = self
-            .run(STEP, super::command::Reach::Local, with_index(add))
-            .await?;
+        let added = self.run(STEP, Reach::Local, with_index(add)).await?;
         if !added.success() {
             // a file that cannot be read must not keep the others from being saved
             tracing::warn!(workspace = %self.workspace, error = %added.stderr_text(), "not all files could be saved");
@@ -226,7 +236,17 @@ impl Git<'_> {
     ) -> Result<CommitId, GitError> {
         let time = match parents.first() {
             Some(parent) => {
-                let log = self.local(on, ["log", "-1", "--no-show-signature", "--format=%ct", parent.as_str(), "--"]);
+                let log = self.local(
+                    on,
+                    [
+                        "log",
+                        "-1",
+                        "--no-show-signature",
+                        "--format=%ct",
+                        parent.as_str(),
+                        "--",
+                    ],
+                );
                 self.must(STEP, log).await?
             }
             None => "0".to_owned(),

@@ -4,7 +4,7 @@ use super::{
     Git, GitError, REPO, WORKTREES, WorktreeMode,
     command::{On, Reach, heads},
     name_of,
-    snapshot::ASSIGNED,
+    snapshot::{ASSIGNED, RESCUED},
 };
 use crate::{classify::GitStep, pull_request::CommitId, workspace::WorkspacePath};
 
@@ -117,13 +117,23 @@ impl Git<'_> {
         head: CommitId,
     ) -> Result<CommitId, GitError> {
         if self.operation(path).await?.is_none() {
-            self.spare(branch, &head).await?;
-            self.set_ref(On::Repo, &heads(branch), &head).await?;
-            let command = self.local(On::Admin(path), ["symbolic-ref", "HEAD", &heads(branch)]);
-            self.must(STEP, command).await?;
+            self.spare(path, branch, &head).await?;
+            self.switch(path, branch, &head).await?;
         }
         self.assign(path, branch).await?;
         Ok(head)
+    }
+
+    /// Puts the head of a worktree that is at `head` on `branch`, whoever else is on it, and touches no file.
+    async fn switch(
+        &self,
+        path: &WorkspacePath,
+        branch: &str,
+        head: &CommitId,
+    ) -> Result<(), GitError> {
+        self.set_ref(On::Repo, &heads(branch), head).await?;
+        let command = self.local(On::Admin(path), ["symbolic-ref", "HEAD", &heads(branch)]);
+        self.must(STEP, command).await.map(drop)
     }
 
     /// Writes down which branch a worktree was made for.
@@ -133,10 +143,16 @@ impl Git<'_> {
     }
 
     /// Sets aside the commits of a local branch that moving it to `target` would lose.
-    async fn spare(&self, branch: &str, target: &CommitId) -> Result<(), GitError> {
+    async fn spare(
+        &self,
+        path: &WorkspacePath,
+        branch: &str,
+        target: &CommitId,
+    ) -> Result<(), GitError> {
         let Some(tip) = self.resolve(On::Repo, &heads(branch)).await? else {
             return Ok(());
         };
+        let rescued = self.resolve(On::Admin(path), RESCUED).await?;
         let lost = [
             "--max-count=1",
             tip.as_str(),
@@ -145,6 +161,9 @@ impl Git<'_> {
             "--remotes=origin",
             "--glob=refs/optio/kept/*",
         ];
+        let lost = lost
+            .into_iter()
+            .chain(rescued.as_ref().map(CommitId::as_str));
         if self.count(On::Repo, lost).await? > 0 {
             self.keep(branch, &tip).await?;
         }
@@ -160,7 +179,7 @@ impl Git<'_> {
         target: &CommitId,
     ) -> Result<bool, GitError> {
         if let Some(branch) = branch {
-            self.spare(branch, target).await?;
+            self.spare(path, branch, target).await?;
         }
         let admin = self.admin(path);
         let unfinished: Vec<String> = UNFINISHED
@@ -168,8 +187,12 @@ impl Git<'_> {
             .map(|name| format!("{admin}/{name}"))
             .collect();
         let args = ["-rf", "--"].into_iter();
-        self.plain(STEP, "rm", args.chain(unfinished.iter().map(String::as_str)))
-            .await?;
+        self.plain(
+            STEP,
+            "rm",
+            args.chain(unfinished.iter().map(String::as_str)),
+        )
+        .await?;
         let on = On::Worktree(path);
         let checkout = self.local(on, ["checkout", "--quiet", "--force"]);
         let checkout = match branch {
@@ -179,7 +202,10 @@ impl Git<'_> {
             None => checkout.arg("--detach"),
         };
         let checkout = checkout.args([target.as_str(), "--"]);
-        let clean = self.local(on, ["clean", "--quiet", "-d", "--force", "--force", "--", ":/"]);
+        let clean = self.local(
+            on,
+            ["clean", "--quiet", "-d", "--force", "--force", "--", ":/"],
+        );
         for command in [checkout, clean] {
             let output = self.run(STEP, Reach::Local, command).await?;
             if !output.success() {
@@ -198,26 +224,27 @@ impl Git<'_> {
         target: &CommitId,
     ) -> Result<(), GitError> {
         if let Some(branch) = branch {
-            self.spare(branch, target).await?;
+            self.spare(path, branch, target).await?;
         }
         self.discard(path).await?;
-        let add = self.local(
-            On::Repo,
-            ["worktree", "add", "--quiet", "--force", "--force"],
-        );
-        let add = match branch {
-            Some(branch) => add.args(["--no-track", "-B", branch]),
-            None => add.arg("--detach"),
-        };
-        let add = add.arg("--").arg(self.absolute(path)).arg(target.as_str());
+        let absolute = self.absolute(path);
+        let add = self
+            .local(
+                On::Repo,
+                ["worktree", "add", "--quiet", "--force", "--force"],
+            )
+            .args(["--detach", "--", &absolute, target.as_str()]);
         self.must(STEP, add).await?;
-        if self.resolve(On::Admin(path), "HEAD").await?.as_ref() == Some(target) {
-            return Ok(());
+        if self.resolve(On::Admin(path), "HEAD").await?.as_ref() != Some(target) {
+            // git knows it by another name: the last part of the path holds what no ref may hold
+            let name = name_of(path);
+            let message = format!("{name:?} cannot be the name of a worktree in this clone");
+            return Err(GitError::says(STEP, message));
         }
-        // git knows it by another name: the last part of the path is taken, or holds what no ref may hold
-        let name = name_of(path);
-        let message = format!("{name:?} cannot be the name of a worktree in this clone");
-        Err(GitError::says(STEP, message))
+        match branch {
+            Some(branch) => self.switch(path, branch, target).await,
+            None => Ok(()),
+        }
     }
 
     /// Fetches submodules as far as that is possible.
@@ -226,9 +253,13 @@ impl Git<'_> {
         if !self.plain(STEP, "test", ["-e", &file]).await?.success() {
             return Ok(());
         }
-        let update = self
-            .git(On::Inside(path), Reach::Remote)
-            .args(["submodule", "--quiet", "update", "--init", "--recursive"]);
+        let update = self.git(On::Inside(path), Reach::Remote).args([
+            "submodule",
+            "--quiet",
+            "update",
+            "--init",
+            "--recursive",
+        ]);
         let problem = match self.run(STEP, Reach::Remote, update).await {
             Ok(output) if output.success() => return Ok(()),
             Ok(output) => output.stderr_text(),
@@ -320,7 +351,10 @@ impl Git<'_> {
         names.sort_unstable();
         names.dedup();
         let worktrees = WorkspacePath::root().child(WORKTREES);
-        Ok(names.into_iter().map(|name| worktrees.child(name)).collect())
+        Ok(names
+            .into_iter()
+            .map(|name| worktrees.child(name))
+            .collect())
     }
 
     /// Whether a worktree is there and the git of whoever works in it finds the same repository as ours.

@@ -6,12 +6,8 @@ use futures_util::future::{join_all, try_join_all};
 use insta::assert_snapshot;
 
 use super::*;
-use crate::{
-    clock::Timestamp,
-    failure::FailureClass,
-    forge::GitCredentials,
-    secret::Secret,
-};
+use crate::engine::git::command::{On, Reach};
+use crate::{clock::Timestamp, failure::FailureClass, forge::GitCredentials, secret::Secret};
 
 #[tokio::test]
 async fn cloning_again_and_at_once_gives_one_clone() {
@@ -19,7 +15,9 @@ async fn cloning_again_and_at_once_gives_one_clone() {
     git_in(world.folder.path(), &["clone", "-q", &world.url, "other"]);
     let main = world.other_commits("main", "a", "a");
     let gits: Vec<_> = (0..6).map(|_| world.git()).collect();
-    try_join_all(gits.iter().map(Git::ensure_clone)).await.unwrap();
+    try_join_all(gits.iter().map(Git::ensure_clone))
+        .await
+        .unwrap();
     world.git().ensure_clone().await.unwrap();
     assert_eq!(world.git().remembered("main").await.unwrap(), Some(main));
     let mut left: Vec<_> = fs::read_dir(world.root())
@@ -99,7 +97,7 @@ async fn fetching_follows_the_remote_also_where_a_branch_is_rewritten_or_gone() 
 #[tokio::test]
 async fn a_longer_name_that_ends_alike_is_another_branch() {
     let world = World::new().await;
-    world.other_commits("refs/heads/x", "a", "a");
+    world.other_commits("a/refs/heads/x", "a", "a");
     assert_eq!(world.git().remote_head("x").await.unwrap(), None);
 }
 
@@ -112,11 +110,16 @@ async fn eight_at_once_never_fail() {
             let git = world.git();
             let path = task(&format!("task-{number}"));
             let branch = format!("optio/task-{number}");
-            for mode in [WorktreeMode::Fresh, WorktreeMode::Reset, WorktreeMode::Resume] {
+            for mode in [
+                WorktreeMode::Fresh,
+                WorktreeMode::Reset,
+                WorktreeMode::Resume,
+            ] {
                 world.other_commits("main", &format!("{number}"), &format!("{mode:?}"));
                 git.fetch(&["main", &branch]).await?;
-                git.ensure_worktree(&path, &branch, "main", mode).await?;
-                commit(&world.dir(&path), "work", &format!("{number}"));
+                git.ensure_worktree(&path, &branch, "main", mode.clone())
+                    .await?;
+                commit(&world.dir(&path), "work", &format!("{mode:?}"));
                 let expected = git.remote_head(&branch).await?;
                 git.push(&path, &branch, expected.as_ref()).await?;
             }
@@ -138,12 +141,31 @@ fn credentials_are_in_the_environment_only_and_for_their_host_only() {
     };
     let show = |url: &str, credentials: Option<&GitCredentials>| {
         let git = Git::new(&runtime, workspace(), url, credentials);
-        let command = git.git(super::super::command::On::Repo, super::super::command::Reach::Remote);
-        let helpers: Vec<_> = command.args.iter().filter(|arg| arg.starts_with("credential")).collect();
-        let secrets: Vec<_> = command.secret_env.iter().map(|(name, secret)| format!("{name}={}", secret.expose())).collect();
-        format!("{}\n{helpers:#?}\n{secrets:?}", git.url)
+        let command = git.git(On::Repo, Reach::Remote);
+        assert!(!format!("{:?}", command.args).contains("s3cret"));
+        let configured: Vec<_> = command
+            .args
+            .iter()
+            .filter_map(|arg| arg.split_once("=!f()").map(|(key, _)| key))
+            .collect();
+        let secrets: Vec<_> = command
+            .secret_env
+            .iter()
+            .map(|(name, secret)| format!("{name}={}", secret.expose()))
+            .collect();
+        assert!(git.git(On::Repo, Reach::Local).secret_env.is_empty());
+        format!("{}: {configured:?} {secrets:?}", git.url)
     };
-    assert_snapshot!(show("https://github.com/acme/shop.git", Some(&credentials)), @"");
-    assert_snapshot!(show("https://me:s3cret-t0ken@git.example.org:8443/acme/shop", None), @"");
-    assert_snapshot!(show("git@github.com:acme/shop.git", Some(&credentials)), @"");
+    let shown = [
+        show("https://github.com/acme/shop.git", Some(&credentials)),
+        show("https://me:s3cret@git.example.org:8443/acme/shop", None),
+        show("git@github.com:acme/shop.git", Some(&credentials)),
+        show("/srv/git/shop", None),
+    ];
+    assert_snapshot!(shown.join("\n"), @r#"
+    https://github.com/acme/shop.git: ["credential.https://github.com.helper"] ["OPTIO_GIT_PASSWORD=s3cret-t0ken", "OPTIO_GIT_USERNAME=x-access-token"]
+    https://git.example.org:8443/acme/shop: ["credential.https://git.example.org:8443.helper"] ["OPTIO_GIT_PASSWORD=s3cret", "OPTIO_GIT_USERNAME=me"]
+    git@github.com:acme/shop.git: [] []
+    /srv/git/shop: [] []
+    "#);
 }

@@ -9,11 +9,17 @@ async fn what_is_left_is_committed_in_the_given_name() {
     let (path, dir) = (task("t"), world.dir(&task("t")));
     world.fresh(&path).await;
     let git = world.git();
-    let me = Identity { name: "Ada Ö".to_owned(), email: "ada@example.org".to_owned() };
+    let me = Identity {
+        name: "Ada Ö".to_owned(),
+        email: "ada@example.org".to_owned(),
+    };
     assert_eq!(git.commit_all(&path, "nothing", &me).await.unwrap(), None);
     write(&dir, "new folder/größe.txt", "x");
     write(&dir, "readme.md", "changed");
-    let made = git.commit_all(&path, "Fix it\n\n# not a comment\n", &me).await.unwrap();
+    let made = git
+        .commit_all(&path, "Fix it\n\n# not a comment\n", &me)
+        .await
+        .unwrap();
     assert_eq!(made, Some(head(&dir)));
     assert_eq!(git_in(&dir, &["status", "--porcelain"]), "");
     let log = git_in(&dir, &["log", "-1", "--format=%an <%ae>%n%B"]);
@@ -30,15 +36,24 @@ async fn a_merge_without_conflicts_is_concluded_and_one_with_conflicts_is_not() 
     git_in(&dir, &["fetch", "-q", "origin"]);
     git_in(&dir, &["merge", "-q", "--no-commit", "origin/main"]);
     let git = world.git();
-    git.commit_all(&path, "merge", &Identity::default()).await.unwrap().unwrap();
+    git.commit_all(&path, "merge", &Identity::default())
+        .await
+        .unwrap()
+        .unwrap();
     let parents = git_in(&dir, &["log", "-1", "--format=%p"]);
     assert_eq!(parents.split(' ').count(), 2);
 
     world.other_commits("main", "clash.txt", "theirs\n");
     git_in(&dir, &["fetch", "-q", "origin"]);
     assert!(!try_git_in(&dir, &["merge", "origin/main"]).0);
-    let error = git.commit_all(&path, "merge", &Identity::default()).await.unwrap_err();
-    assert_eq!(error.failure(Timestamp::UNIX_EPOCH).class, FailureClass::MergeConflict);
+    let error = git
+        .commit_all(&path, "merge", &Identity::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.failure(Timestamp::UNIX_EPOCH).class,
+        FailureClass::MergeConflict
+    );
     assert!(error.to_string().contains("clash.txt"), "{error}");
 }
 
@@ -49,6 +64,14 @@ async fn a_repository_inside_the_worktree_is_left_out() {
     world.fresh(&path).await;
     git_in(&dir, &["clone", "-q", &world.url, "vendored copy"]);
     write(&dir, "work", "work");
-    world.git().commit_all(&path, "work", &Identity::default()).await.unwrap().unwrap();
-    assert_eq!(git_in(&dir, &["ls-tree", "--name-only", "HEAD"]), "readme.md\nwork");
+    world
+        .git()
+        .commit_all(&path, "work", &Identity::default())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        git_in(&dir, &["ls-tree", "--name-only", "HEAD"]),
+        "readme.md\nwork"
+    );
 }

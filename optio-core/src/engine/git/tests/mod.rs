@@ -36,7 +36,12 @@ fn git_in(dir: &Path, args: &[&str]) -> String {
 
 fn try_git_in(dir: &Path, args: &[&str]) -> (bool, String) {
     let output = Command::new("git")
-        .args(["-c", "core.quotePath=false", "-c", "protocol.file.allow=always"])
+        .args([
+            "-c",
+            "core.quotePath=false",
+            "-c",
+            "protocol.file.allow=always",
+        ])
         .args(args)
         .current_dir(dir)
         .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -49,7 +54,9 @@ fn try_git_in(dir: &Path, args: &[&str]) -> (bool, String) {
         .env("LC_ALL", "C")
         .output()
         .unwrap();
-    let mut text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+    let mut text = String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned();
     if !output.status.success() {
         text.push_str(&String::from_utf8_lossy(&output.stderr));
     }
@@ -114,7 +121,8 @@ impl World {
 
     /// A ref of the remote.
     fn on_remote(&self, name: &str) -> Option<CommitId> {
-        let (found, text) = try_git_in(Path::new(&self.url), &["rev-parse", "-q", "--verify", name]);
+        let (found, text) =
+            try_git_in(Path::new(&self.url), &["rev-parse", "-q", "--verify", name]);
         found.then(|| CommitId::new(text))
     }
 

@@ -47,7 +47,12 @@ async fn a_lost_lease_changes_nothing() {
     commit(&dir, "b", "b");
     for expected in [Some(&own), None] {
         let outcome = git.push(&path, TASK, expected).await.unwrap();
-        assert_eq!(outcome, PushOutcome::Rejected { reason: "[rejected] (stale info)".to_owned() });
+        assert_eq!(
+            outcome,
+            PushOutcome::Rejected {
+                reason: "[rejected] (stale info)".to_owned()
+            }
+        );
     }
     assert_eq!(world.on_remote(TASK), Some(theirs));
 }
@@ -63,7 +68,11 @@ async fn a_hook_of_the_server_that_declines_is_an_error_in_its_words() {
     fs::write(&hook, "#!/bin/sh\necho no tickets in main >&2\nexit 1\n").unwrap();
     fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
     let error = world.git().push(&path, TASK, None).await.unwrap_err();
-    assert_eq!(error.failure(Timestamp::UNIX_EPOCH).class, FailureClass::GitPushForbidden, "{error}");
+    assert_eq!(
+        error.failure(Timestamp::UNIX_EPOCH).class,
+        FailureClass::GitPushForbidden,
+        "{error}"
+    );
     assert!(error.to_string().contains("no tickets in main"));
 }
 
@@ -74,6 +83,9 @@ async fn a_detached_head_is_pushed_to_the_branch() {
     world.fresh(&path).await;
     git_in(&dir, &["checkout", "-q", "--detach"]);
     let own = commit(&dir, "a", "a");
-    assert_eq!(world.git().push(&path, TASK, None).await.unwrap(), PushOutcome::Pushed(own.clone()));
+    assert_eq!(
+        world.git().push(&path, TASK, None).await.unwrap(),
+        PushOutcome::Pushed(own.clone())
+    );
     assert_eq!(world.on_remote(TASK), Some(own));
 }

@@ -8,16 +8,52 @@ const REF: &str = "refs/optio/rescue/task_1/run_2";
 
 /// What the index and the folder look like to the agent.
 fn looks(dir: &Path) -> String {
-    git_in(dir, &["status", "--porcelain=v2", "--branch", "--untracked-files=all"])
+    git_in(
+        dir,
+        &[
+            "status",
+            "--porcelain=v2",
+            "--branch",
+            "--untracked-files=all",
+        ],
+    )
 }
 
 async fn rescue(world: &World, path: &WorkspacePath) -> Option<CommitId> {
-    let before = world.dir(path).exists().then(|| try_git_in(&world.dir(path), &["status", "--porcelain=v2", "--branch", "--untracked-files=all"]));
+    let before = world.dir(path).exists().then(|| {
+        try_git_in(
+            &world.dir(path),
+            &[
+                "status",
+                "--porcelain=v2",
+                "--branch",
+                "--untracked-files=all",
+            ],
+        )
+    });
     let saved = world.git().rescue(path, "main", REF).await.unwrap();
-    let after = world.dir(path).exists().then(|| try_git_in(&world.dir(path), &["status", "--porcelain=v2", "--branch", "--untracked-files=all"]));
+    let after = world.dir(path).exists().then(|| {
+        try_git_in(
+            &world.dir(path),
+            &[
+                "status",
+                "--porcelain=v2",
+                "--branch",
+                "--untracked-files=all",
+            ],
+        )
+    });
     assert_eq!(before, after, "the worktree stays as it is");
-    let left: Vec<_> = fs::read_dir(world.root().join("repo")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| name.starts_with("optio-")).collect();
-    assert_eq!(left, Vec::<String>::new(), "nothing of ours is left in the clone");
+    let left: Vec<_> = fs::read_dir(world.root().join("repo"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("optio-"))
+        .collect();
+    assert_eq!(
+        left,
+        Vec::<String>::new(),
+        "nothing of ours is left in the clone"
+    );
     let again = world.git().rescue(path, "main", REF).await.unwrap();
     assert_eq!(again, saved, "the same again");
     saved.map(|saved| {
@@ -29,7 +65,11 @@ async fn rescue(world: &World, path: &WorkspacePath) -> Option<CommitId> {
 
 /// Whether the remote's rescue ref has this commit in its history.
 fn holds(world: &World, commit: &CommitId) -> bool {
-    try_git_in(Path::new(&world.url), &["merge-base", "--is-ancestor", commit.as_str(), REF]).0
+    try_git_in(
+        Path::new(&world.url),
+        &["merge-base", "--is-ancestor", commit.as_str(), REF],
+    )
+    .0
 }
 
 #[tokio::test]
@@ -41,7 +81,11 @@ async fn nothing_to_save() {
     assert_eq!(rescue(&world, &path).await, None, "no work");
     commit(&world.dir(&path), "a", "a");
     world.git().push(&path, TASK, None).await.unwrap();
-    assert_eq!(rescue(&world, &path).await, None, "all of it is on the remote");
+    assert_eq!(
+        rescue(&world, &path).await,
+        None,
+        "all of it is on the remote"
+    );
     assert_eq!(world.on_remote(REF), None);
 }
 
@@ -61,13 +105,28 @@ async fn commits_and_files_of_every_kind_are_saved() {
     fs::remove_file(dir.join("old.txt")).unwrap();
     let saved = rescue(&world, &path).await.unwrap();
     assert!(holds(&world, &own));
-    let files = git_in(Path::new(&world.url), &["ls-tree", "-r", "--name-only", REF]);
-    assert_eq!(files, ".gitignore\na\nnew folder/größe – 大.txt\nreadme.md\nstaged file");
+    let files = git_in(
+        Path::new(&world.url),
+        &["ls-tree", "-r", "--name-only", REF],
+    );
+    assert_eq!(
+        files,
+        ".gitignore\na\nnew folder/größe – 大.txt\nreadme.md\nstaged file"
+    );
     assert_eq!(world.file_on_remote(REF, "readme.md"), "changed");
-    assert_eq!(world.file_on_remote(REF, "new folder/größe – 大.txt"), "untracked");
+    assert_eq!(
+        world.file_on_remote(REF, "new folder/größe – 大.txt"),
+        "untracked"
+    );
     // what was rescued need not be set aside as well
     world.ensure(&path, WorktreeMode::Reset).await;
-    assert_eq!(git_in(&world.root().join("repo"), &["for-each-ref", "refs/optio/kept"]), "");
+    assert_eq!(
+        git_in(
+            &world.root().join("repo"),
+            &["for-each-ref", "refs/optio/kept"]
+        ),
+        ""
+    );
     assert_eq!(world.on_remote(REF), Some(saved));
 }
 
@@ -149,17 +208,25 @@ async fn work_that_was_pushed_and_then_taken_off_the_remote_is_saved() {
     world.fresh(&path).await;
     let own = commit(&dir, "a", "a");
     world.git().push(&path, TASK, None).await.unwrap();
-    git_in(Path::new(&world.url), &["update-ref", "-d", &format!("refs/heads/{TASK}")]);
+    git_in(
+        Path::new(&world.url),
+        &["update-ref", "-d", &format!("refs/heads/{TASK}")],
+    );
     assert_eq!(rescue(&world, &path).await, Some(own));
 }
 
 #[tokio::test]
-async fn an_unreadable_file_and_a_nested_repository_do_not_keep_the_rest_from_being_saved() {
+async fn a_file_that_git_cannot_add_does_not_keep_the_rest_from_being_saved() {
     let world = World::new().await;
     let (path, dir) = (task("t"), world.dir(&task("t")));
     world.fresh(&path).await;
     git_in(&dir, &["init", "-q", "empty repository"]);
     write(&dir, "work", "work");
-    world.git().rescue(&path, "main", REF).await.unwrap().unwrap();
+    world
+        .git()
+        .rescue(&path, "main", REF)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(world.file_on_remote(REF, "work"), "work");
 }

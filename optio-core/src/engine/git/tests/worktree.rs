@@ -1,12 +1,15 @@
 //! Worktrees in each mode, and after what agents do to them.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use super::*;
-use crate::engine::git::{Operation, WorktreeFacts};
+use crate::engine::git::{GitTimeouts, Operation, WorktreeFacts};
 
 fn kept(world: &World) -> usize {
-    let refs = git_in(&world.root().join("repo"), &["for-each-ref", "refs/optio/kept"]);
+    let refs = git_in(
+        &world.root().join("repo"),
+        &["for-each-ref", "refs/optio/kept"],
+    );
     refs.lines().count()
 }
 
@@ -62,15 +65,27 @@ async fn resume_takes_the_remote_where_somebody_pushed() {
     commit(&dir, "a", "a");
     world.git().push(&path, TASK, None).await.unwrap();
     let theirs = world.other_commits(TASK, "theirs", "theirs");
-    assert_eq!(world.ensure(&path, WorktreeMode::Resume).await, theirs, "behind");
+    assert_eq!(
+        world.ensure(&path, WorktreeMode::Resume).await,
+        theirs,
+        "behind"
+    );
     assert_eq!(kept(&world), 0);
     commit(&dir, "mine", "mine");
     let theirs = world.other_commits(TASK, "theirs", "more");
-    assert_eq!(world.ensure(&path, WorktreeMode::Resume).await, theirs, "diverged");
+    assert_eq!(
+        world.ensure(&path, WorktreeMode::Resume).await,
+        theirs,
+        "diverged"
+    );
     assert_eq!(status(&dir), "");
     assert_eq!(kept(&world), 1);
     // in a workspace that has never seen the branch
-    world.git().remove_worktree(&path, Some(TASK)).await.unwrap();
+    world
+        .git()
+        .remove_worktree(&path, Some(TASK))
+        .await
+        .unwrap();
     assert_eq!(world.ensure(&path, WorktreeMode::Resume).await, theirs);
     assert_eq!(branch_of(&dir), TASK);
 }
@@ -83,11 +98,19 @@ async fn resume_brings_an_agent_back_that_wandered_off() {
     world.fresh(&path).await;
     git_in(&dir, &["checkout", "-q", "-b", "its-own"]);
     let own = commit(&dir, "a", "a");
-    assert_eq!(world.ensure(&path, WorktreeMode::Resume).await, own, "another branch");
+    assert_eq!(
+        world.ensure(&path, WorktreeMode::Resume).await,
+        own,
+        "another branch"
+    );
     assert_eq!((branch_of(&dir).as_str(), head(&dir)), (TASK, own.clone()));
     git_in(&dir, &["checkout", "-q", "--detach"]);
     let own = commit(&dir, "b", "b");
-    assert_eq!(world.ensure(&path, WorktreeMode::Resume).await, own, "detached");
+    assert_eq!(
+        world.ensure(&path, WorktreeMode::Resume).await,
+        own,
+        "detached"
+    );
     assert_eq!(branch_of(&dir), TASK);
     assert_eq!(status(&dir), "");
 }
@@ -119,7 +142,11 @@ async fn reset_ends_what_was_begun_and_keeps_ignored_caches() {
     write(&dir, "cache/big", "built");
     write(&dir, "loose/file", "loose");
     commit(&dir, "readme.md", "changed");
-    assert_eq!(world.ensure(&path, WorktreeMode::Reset).await, main, "to the base");
+    assert_eq!(
+        world.ensure(&path, WorktreeMode::Reset).await,
+        main,
+        "to the base"
+    );
     assert!(dir.join("cache/big").exists());
 
     commit(&dir, "mine", "mine");
@@ -127,8 +154,15 @@ async fn reset_ends_what_was_begun_and_keeps_ignored_caches() {
     let pushed = head(&dir);
     stop_in_rebase(&world, &dir);
     git_in(&dir, &["init", "-q", "nested"]);
-    assert_eq!(world.ensure(&path, WorktreeMode::Reset).await, pushed, "to the branch");
-    assert_eq!((status(&dir).as_str(), branch_of(&dir).as_str()), ("", TASK));
+    assert_eq!(
+        world.ensure(&path, WorktreeMode::Reset).await,
+        pushed,
+        "to the branch"
+    );
+    assert_eq!(
+        (status(&dir).as_str(), branch_of(&dir).as_str()),
+        ("", TASK)
+    );
     assert!(dir.join("cache/big").exists());
     assert!(!dir.join("nested").exists());
     let facts = world.git().facts(&path, &pushed, "main").await.unwrap();
@@ -141,31 +175,61 @@ async fn a_review_sees_exactly_one_commit() {
     let seen = world.other_commits(TASK, "a", "a");
     world.other_commits(TASK, "b", "b");
     let (path, dir) = (task("review"), world.dir(&task("review")));
-    assert_eq!(world.ensure(&path, WorktreeMode::Detached(seen.clone())).await, seen);
+    assert_eq!(
+        world
+            .ensure(&path, WorktreeMode::Detached(seen.clone()))
+            .await,
+        seen
+    );
     assert_eq!((head(&dir), branch_of(&dir).as_str()), (seen.clone(), ""));
     write(&dir, "a", "scribbled on");
-    assert_eq!(world.ensure(&path, WorktreeMode::Detached(seen.clone())).await, seen);
+    assert_eq!(
+        world
+            .ensure(&path, WorktreeMode::Detached(seen.clone()))
+            .await,
+        seen
+    );
     assert_eq!(status(&dir), "");
 }
 
 #[tokio::test]
 async fn a_commit_that_no_known_branch_holds_is_fetched_for_a_review() {
     let world = World::new().await;
-    git_in(Path::new(&world.url), &["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    git_in(
+        Path::new(&world.url),
+        &["config", "uploadpack.allowAnySHA1InWant", "true"],
+    );
     let seen = world.other_commits("pull", "a", "a");
-    git_in(&world.folder.path().join("other"), &["push", "-q", "--delete", "origin", "pull"]);
+    git_in(
+        &world.folder.path().join("other"),
+        &["push", "-q", "--delete", "origin", "pull"],
+    );
     let path = task("review");
-    assert_eq!(world.ensure(&path, WorktreeMode::Detached(seen.clone())).await, seen);
+    assert_eq!(
+        world
+            .ensure(&path, WorktreeMode::Detached(seen.clone()))
+            .await,
+        seen
+    );
 }
 
 #[tokio::test]
 async fn a_branch_that_another_worktree_took_is_no_obstacle() {
     let world = World::new().await;
     let main = world.fresh(&task("t")).await;
-    git_in(&world.dir(&task("t")), &["checkout", "-q", "-b", "elsewhere"]);
-    world.ensure(&task("u"), WorktreeMode::Detached(main.clone())).await;
+    git_in(
+        &world.dir(&task("t")),
+        &["checkout", "-q", "-b", "elsewhere"],
+    );
+    world
+        .ensure(&task("u"), WorktreeMode::Detached(main.clone()))
+        .await;
     git_in(&world.dir(&task("u")), &["checkout", "-q", TASK]);
-    for mode in [WorktreeMode::Resume, WorktreeMode::Reset, WorktreeMode::Fresh] {
+    for mode in [
+        WorktreeMode::Resume,
+        WorktreeMode::Reset,
+        WorktreeMode::Fresh,
+    ] {
         assert_eq!(world.ensure(&task("t"), mode).await, main);
         assert_eq!(branch_of(&world.dir(&task("t"))), TASK);
     }
@@ -224,8 +288,13 @@ async fn a_lock_stays_while_a_git_is_at_work() {
         .spawn()
         .unwrap();
     write(&world.dir(&path), "loose", "loose");
+    let impatient = GitTimeouts {
+        lock: Duration::from_millis(500),
+        ..GitTimeouts::default()
+    };
     let error = world
         .git()
+        .with_timeouts(impatient)
         .commit_all(&path, "work", &crate::engine::git::Identity::default())
         .await
         .unwrap_err();
@@ -249,9 +318,16 @@ async fn removing_is_thorough_and_can_be_repeated() {
     let mut mode = fs::metadata(dir.join("cache")).unwrap().permissions();
     mode.set_readonly(true);
     fs::set_permissions(dir.join("cache"), mode).unwrap();
-    assert_eq!(world.git().list_worktrees().await.unwrap(), std::slice::from_ref(&path));
+    assert_eq!(
+        world.git().list_worktrees().await.unwrap(),
+        std::slice::from_ref(&path)
+    );
     for _ in 0..2 {
-        world.git().remove_worktree(&path, Some(TASK)).await.unwrap();
+        world
+            .git()
+            .remove_worktree(&path, Some(TASK))
+            .await
+            .unwrap();
         assert!(!dir.exists());
         assert!(world.git().list_worktrees().await.unwrap().is_empty());
     }
@@ -259,7 +335,10 @@ async fn removing_is_thorough_and_can_be_repeated() {
     assert_eq!(branches, "");
     // a folder that the clone does not know is listed as well
     fs::create_dir_all(world.dir(&task("stray one"))).unwrap();
-    assert_eq!(world.git().list_worktrees().await.unwrap(), [task("stray one")]);
+    assert_eq!(
+        world.git().list_worktrees().await.unwrap(),
+        [task("stray one")]
+    );
 }
 
 #[tokio::test]
@@ -278,14 +357,37 @@ async fn facts_tell_what_the_agent_did() {
     };
     assert_eq!(facts().await, nothing);
     write(&dir, "ünd so.txt", "x");
-    assert_eq!(facts().await, WorktreeFacts { dirty: true, ..nothing.clone() });
+    assert_eq!(
+        facts().await,
+        WorktreeFacts {
+            dirty: true,
+            ..nothing.clone()
+        }
+    );
     let own = commit(&dir, "a", "a");
-    let one = WorktreeFacts { head: own, commits: 1, ahead: 1, ..nothing.clone() };
+    let one = WorktreeFacts {
+        head: own,
+        commits: 1,
+        ahead: 1,
+        ..nothing.clone()
+    };
     assert_eq!(facts().await, one);
     git_in(&dir, &["checkout", "-q", "--detach"]);
-    assert_eq!(facts().await, WorktreeFacts { branch: None, ..one.clone() });
+    assert_eq!(
+        facts().await,
+        WorktreeFacts {
+            branch: None,
+            ..one.clone()
+        }
+    );
     git_in(&dir, &["checkout", "-q", "-b", "other"]);
-    assert_eq!(facts().await, WorktreeFacts { branch: Some("other".to_owned()), ..one });
+    assert_eq!(
+        facts().await,
+        WorktreeFacts {
+            branch: Some("other".to_owned()),
+            ..one
+        }
+    );
     // what others did on the base branch is not the agent's work
     world.other_commits("main", "b", "b");
     world.git().fetch(&["main"]).await.unwrap();
@@ -306,7 +408,10 @@ async fn git_in_the_middle_of_a_merge_is_seen() {
     world.git().fetch(&["main"]).await.unwrap();
     assert!(!try_git_in(&dir, &["merge", "origin/main"]).0);
     let facts = world.git().facts(&path, &from, "main").await.unwrap();
-    assert_eq!((facts.operation, facts.dirty), (Some(Operation::Merge), true));
+    assert_eq!(
+        (facts.operation, facts.dirty),
+        (Some(Operation::Merge), true)
+    );
 }
 
 #[tokio::test]
@@ -316,15 +421,32 @@ async fn a_repository_with_submodules_gives_a_worktree() {
     let lib = world.folder.path().join("lib");
     commit(&lib, "lib.txt", "lib");
     let other = world.folder.path().join("other");
-    git_in(&other, &["submodule", "add", "-q", lib.to_str().unwrap(), "vendor/lib"]);
+    git_in(
+        &other,
+        &[
+            "submodule",
+            "add",
+            "-q",
+            lib.to_str().unwrap(),
+            "vendor/lib",
+        ],
+    );
     let main = world.other_commits("main", "uses", "lib");
     let path = task("t");
     assert_eq!(world.fresh(&path).await, main);
     assert_eq!(status(&world.dir(&path)), "");
-    for mode in [WorktreeMode::Reset, WorktreeMode::Resume, WorktreeMode::Fresh] {
+    for mode in [
+        WorktreeMode::Reset,
+        WorktreeMode::Resume,
+        WorktreeMode::Fresh,
+    ] {
         assert_eq!(world.ensure(&path, mode).await, main);
     }
-    world.git().remove_worktree(&path, Some(TASK)).await.unwrap();
+    world
+        .git()
+        .remove_worktree(&path, Some(TASK))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -345,7 +467,10 @@ async fn an_agents_settings_and_hooks_do_not_reach_our_git() {
     }
     let git = world.git();
     git.fetch(&["main"]).await.unwrap();
-    git.commit_all(&path, "work", &crate::engine::git::Identity::default()).await.unwrap().unwrap();
+    git.commit_all(&path, "work", &crate::engine::git::Identity::default())
+        .await
+        .unwrap()
+        .unwrap();
     git.push(&path, TASK, None).await.unwrap();
     assert_eq!(world.on_remote(TASK), Some(head(&dir)));
 }
