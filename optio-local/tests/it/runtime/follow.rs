@@ -76,7 +76,7 @@ async fn a_follower_is_woken_by_what_is_written_later() {
         let world = World::new(mode).await;
         let run = world
             .spawn(sh(
-                "echo one; while ! [ -e go ]; do sleep 0.01; done; echo two; cat go",
+                "echo one; while ! [ -e go ]; do sleep 0.01; done; echo two; echo three",
             ))
             .await;
         let mut first = world.attach(run).await;
@@ -90,7 +90,7 @@ async fn a_follower_is_woken_by_what_is_written_later() {
             assert!(waited.is_err());
         }
         assert!(matches!(world.status(run).await, RunStatus::Running { .. }));
-        fs::write(world.path("go"), "three\n").unwrap();
+        fs::write(world.path("go"), "").unwrap();
         for output in [first, second] {
             let read = read_all(output).await;
             assert_eq!(read.stdout, b"two\nthree\n");
