@@ -26,10 +26,24 @@ impl Optio {
     /// The store could not be read. What goes wrong with one thing does not keep it from the others.
     pub async fn tick_health_monitor(&self) -> Result<()> {
         self.sync_queue().await?;
-        for task in self.store().tasks(&TaskQuery::in_states([StateName::Pending, StateName::WaitingOnDeps])).await? {
+        for task in self
+            .store()
+            .tasks(&TaskQuery::in_states([
+                StateName::Pending,
+                StateName::WaitingOnDeps,
+            ]))
+            .await?
+        {
             self.advance(task.id).await?;
         }
-        for task in self.store().tasks(&TaskQuery::in_states([StateName::Completed, StateName::Cancelled])).await? {
+        for task in self
+            .store()
+            .tasks(&TaskQuery::in_states([
+                StateName::Completed,
+                StateName::Cancelled,
+            ]))
+            .await?
+        {
             self.clean_up(task.id).await?;
         }
         self.tend_pool().await
@@ -55,18 +69,34 @@ impl Optio {
     }
 
     async fn tend_pool(&self) -> Result<()> {
-        let live = self.store().runs(&RunQuery { only_live: OnlyLive::Yes, ..RunQuery::default() }).await?;
+        let live = self
+            .store()
+            .runs(&RunQuery {
+                only_live: OnlyLive::Yes,
+                ..RunQuery::default()
+            })
+            .await?;
         let known: Vec<SeenWorkspace> = self
             .store()
             .workspaces()
             .await?
             .into_iter()
             .map(|workspace| {
-                let live_runs = live.iter().filter(|run| run.workspace == workspace.id).count();
-                SeenWorkspace { workspace, live_runs: u32::try_from(live_runs).unwrap_or(u32::MAX) }
+                let live_runs = live
+                    .iter()
+                    .filter(|run| run.workspace == workspace.id)
+                    .count();
+                SeenWorkspace {
+                    workspace,
+                    live_runs: u32::try_from(live_runs).unwrap_or(u32::MAX),
+                }
             })
             .collect();
-        let observed = self.runtime().list().await.map_err(|error| error.to_string());
+        let observed = self
+            .runtime()
+            .list()
+            .await
+            .map_err(|error| error.to_string());
         if let Err(error) = &observed {
             tracing::warn!(%error, "workspaces could not be listed");
         }
@@ -77,7 +107,12 @@ impl Optio {
             patience: PATIENCE,
         };
         for action in reconcile_pool(&snapshot, self.now()) {
-            let record = |id: WorkspaceId| known.iter().find(|seen| seen.workspace.id == id).map(|seen| seen.workspace.clone());
+            let record = |id: WorkspaceId| {
+                known
+                    .iter()
+                    .find(|seen| seen.workspace.id == id)
+                    .map(|seen| seen.workspace.clone())
+            };
             let acted = match &action {
                 PoolAction::Retire(id) | PoolAction::FinishRemoval(id) => match record(*id) {
                     Some(workspace) => self.retire(workspace).await,
@@ -87,7 +122,9 @@ impl Optio {
                     Some(record) => self.mark_lost(record, reason).await,
                     None => Ok(()),
                 },
-                PoolAction::RetireUnknown { workspace, repo } => self.retire_unknown(*workspace, *repo).await,
+                PoolAction::RetireUnknown { workspace, repo } => {
+                    self.retire_unknown(*workspace, *repo).await
+                }
             };
             if let Err(error) = acted {
                 tracing::warn!(%error, ?action, "workspace not tended");
@@ -101,16 +138,24 @@ impl Optio {
     async fn retire(&self, mut workspace: Workspace) -> Result<()> {
         if workspace.state != WorkspaceState::Removing {
             workspace.state = WorkspaceState::Removing;
-            self.store().commit(Commit::new().with(Write::Workspace(workspace.clone()))).await?;
+            self.store()
+                .commit(Commit::new().with(Write::Workspace(workspace.clone())))
+                .await?;
             workspace.version += 1;
         }
-        let here = RunQuery { workspace: Some(workspace.id), only_live: OnlyLive::Yes, ..RunQuery::default() };
+        let here = RunQuery {
+            workspace: Some(workspace.id),
+            only_live: OnlyLive::Yes,
+            ..RunQuery::default()
+        };
         if !self.store().runs(&here).await?.is_empty() {
             return Ok(()); // a run was placed in the last moment: it ends first
         }
         self.save_all(workspace.id, workspace.repo).await?;
         self.runtime().remove(workspace.id).await?;
-        self.store().commit(Commit::new().with(Write::ForgetWorkspace(workspace.id, workspace.version))).await?;
+        self.store()
+            .commit(Commit::new().with(Write::ForgetWorkspace(workspace.id, workspace.version)))
+            .await?;
         tracing::info!(workspace = %workspace.id, "workspace removed");
         Ok(())
     }
@@ -130,7 +175,12 @@ impl Optio {
 
     /// Saves whatever is in any worktree of a workspace and not on the remote.
     async fn save_all(&self, id: WorkspaceId, repo: RepoId) -> Result<()> {
-        let exists = self.runtime().list().await?.iter().any(|observed| observed.id == id);
+        let exists = self
+            .runtime()
+            .list()
+            .await?
+            .iter()
+            .any(|observed| observed.id == id);
         if !exists {
             return Ok(());
         }
@@ -141,18 +191,36 @@ impl Optio {
             return Ok(());
         }
         for path in git.list_worktrees().await.map_err(unsaved)? {
-            let name = format!("refs/optio/rescue/{id}/{}", path.as_str().rsplit('/').next().unwrap_or_default());
-            if let Some(rescue) = git.rescue(&path, &repo.default_branch, &name).await.map_err(unsaved)? {
+            let name = format!(
+                "refs/optio/rescue/{id}/{}",
+                path.as_str().rsplit('/').next().unwrap_or_default()
+            );
+            if let Some(rescue) = git
+                .rescue(&path, &repo.default_branch, &name)
+                .await
+                .map_err(unsaved)?
+            {
                 tracing::info!(workspace = %id, %path, rescue = %rescue.name, "work saved before the workspace goes");
             }
+        }
+        for rescue in git
+            .rescue_kept(&format!("refs/optio/rescue/{id}"))
+            .await
+            .map_err(unsaved)?
+        {
+            tracing::info!(workspace = %id, rescue = %rescue.name, "work of no worktree saved before the workspace goes");
         }
         Ok(())
     }
 
     async fn mark_lost(&self, mut workspace: Workspace, reason: &str) -> Result<()> {
         tracing::warn!(workspace = %workspace.id, reason, "workspace lost");
-        workspace.state = WorkspaceState::Lost { failure: Failure::new(FailureClass::WorkspaceLost).with_detail(reason) };
-        self.store().commit(Commit::new().with(Write::Workspace(workspace))).await
+        workspace.state = WorkspaceState::Lost {
+            failure: Failure::new(FailureClass::WorkspaceLost).with_detail(reason),
+        };
+        self.store()
+            .commit(Commit::new().with(Write::Workspace(workspace)))
+            .await
     }
 }
 

@@ -5,7 +5,7 @@
 //! command. What the remote has is known from `refs/remotes/origin/*`, which only [`fetch`](Git::fetch) and
 //! [`push`](Git::push) move.
 //!
-//! Only programs with arguments are run, never a line for a shell: `git`, and `cp find grep mv readlink rm chmod test`,
+//! Only programs with arguments are run, never a line for a shell: `git`, and `chmod cp find grep mkdir mv readlink rm test`,
 //! which every system and image has.
 //!
 //! No work is lost here: whoever discards a worktree's contents calls [`rescue`](Git::rescue) first, and what was not

@@ -5,7 +5,9 @@ use super::{
     command::{On, Reach, tracking},
     snapshot::{ASSIGNED, RESCUED},
 };
-use crate::{classify::GitStep, workspace::WorkspacePath, worktree::RescueRef};
+use crate::{
+    classify::GitStep, pull_request::CommitId, workspace::WorkspacePath, worktree::RescueRef,
+};
 
 impl Git<'_> {
     /// Saves what a worktree holds and the remote does not, on the remote, as `ref_name` (a full name). None if there
@@ -36,22 +38,61 @@ impl Git<'_> {
         let Some(commit) = self.unsaved(path, Some(base)).await? else {
             return Ok(None);
         };
+        let rescue = RescueRef {
+            name: ref_name.to_owned(),
+            commit,
+        };
+        self.push_rescue(&rescue).await?;
+        if self.resolve(On::Admin(path), "HEAD").await?.is_some() {
+            self.set_ref(On::Admin(path), RESCUED, &rescue.commit)
+                .await?;
+        }
+        Ok(Some(rescue))
+    }
+
+    /// Saves what is in no worktree: local branches, and what was set aside in the clone, each as a ref below `prefix`
+    /// on the remote. For a workspace that is about to go.
+    pub(crate) async fn rescue_kept(&self, prefix: &str) -> Result<Vec<RescueRef>, GitError> {
+        let list = self.local(
+            On::Repo,
+            ["for-each-ref", "--format=%(objectname) %(refname)"],
+        );
+        let list = list.args(["refs/heads/", "refs/optio/kept/"]);
+        let mut saved = Vec::new();
+        for line in self.must(GitStep::Push, list).await?.lines() {
+            let Some((commit, name)) = line.split_once(' ') else {
+                continue;
+            };
+            let selection = ["--max-count=1", commit, "--not", "--remotes=origin"];
+            if self.count(On::Repo, selection).await? == 0 {
+                continue;
+            }
+            let short = name
+                .strip_prefix("refs/optio/")
+                .or_else(|| name.strip_prefix("refs/"))
+                .unwrap_or(name);
+            let rescue = RescueRef {
+                name: format!("{prefix}/{short}"),
+                commit: CommitId::new(commit),
+            };
+            self.push_rescue(&rescue).await?;
+            saved.push(rescue);
+        }
+        Ok(saved)
+    }
+
+    async fn push_rescue(&self, rescue: &RescueRef) -> Result<(), GitError> {
         let push = self
             .git(On::Repo, Reach::Remote)
             .args(["push", "--quiet", "--no-verify"])
             .arg(&self.url)
-            .arg(format!("+{commit}:{ref_name}"));
+            .arg(format!("+{}:{}", rescue.commit, rescue.name));
         let output = self.run(GitStep::Push, Reach::Remote, push).await?;
-        if !output.success() {
-            return Err(GitError::of(GitStep::Push, &output));
+        if output.success() {
+            Ok(())
+        } else {
+            Err(GitError::of(GitStep::Push, &output))
         }
-        if self.resolve(On::Admin(path), "HEAD").await?.is_some() {
-            self.set_ref(On::Admin(path), RESCUED, &commit).await?;
-        }
-        Ok(Some(RescueRef {
-            name: ref_name.to_owned(),
-            commit,
-        }))
     }
 
     /// The branch that a worktree was made for.

@@ -230,3 +230,22 @@ async fn a_file_that_git_cannot_add_does_not_keep_the_rest_from_being_saved() {
         .unwrap();
     assert_eq!(world.file_on_remote(REF, "work"), "work");
 }
+
+#[tokio::test]
+async fn before_a_workspace_goes_its_branches_and_what_was_set_aside_are_saved() {
+    let world = World::new().await;
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    write(&dir, "loose", "loose");
+    world.fresh(&path).await;
+    git_in(&dir, &["checkout", "-q", "-b", "its-own"]);
+    let own = commit(&dir, "a", "a");
+    git_in(&dir, &["checkout", "-q", TASK]);
+    let git = world.git();
+    let saved = git.rescue_kept("refs/optio/rescue/ws_1").await.unwrap();
+    assert_eq!(saved.len(), 2);
+    assert_eq!(saved[0].name, "refs/optio/rescue/ws_1/heads/its-own");
+    assert_eq!(world.on_remote(&saved[0].name), Some(own));
+    assert!(saved[1].name.starts_with("refs/optio/rescue/ws_1/kept/t/"));
+    assert_eq!(world.file_on_remote(&saved[1].name, "loose"), "loose");
+}
