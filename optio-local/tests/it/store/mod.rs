@@ -6,6 +6,7 @@
 )]
 
 mod fixtures;
+mod contract;
 mod committing;
 mod opening;
 mod surviving;
