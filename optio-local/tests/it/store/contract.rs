@@ -6,7 +6,9 @@ mod on_disk {
 
     optio_core::store_conformance!({
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path().join("optio.db")).await.unwrap();
+        let store = SqliteStore::open(folder.path().join("optio.db"))
+            .await
+            .unwrap();
         Subject::store(store).keeping(folder)
     });
 }
