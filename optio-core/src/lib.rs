@@ -45,6 +45,8 @@ pub mod reconcile;
 pub mod engine;
 
 pub mod memory;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 
 mod builder;
 

@@ -14,7 +14,6 @@ mod forge;
 mod tickets;
 mod webhook;
 
-pub use self::{clock::TokioClock, event_bus::MemoryBus, queue::MemoryQueue, store::MemoryStore};
 pub use self::{
     agent::{Behaviour, MemoryAgent, Signal, SpawnedRun, Step, diligent},
     forge::{CheckedHead, HOST, MemoryForge, ReviewRule},
@@ -23,3 +22,4 @@ pub use self::{
     tickets::MemoryTickets,
     webhook::MemoryWebhooks,
 };
+pub use self::{clock::TokioClock, event_bus::MemoryBus, queue::MemoryQueue, store::MemoryStore};

@@ -1,3 +1,6 @@
-//! The contract suites of the ports, held against the stand-ins in memory.
+//! The stand-ins of `optio_core::memory`, held to the contracts of their ports, and stories told with them.
 
+mod memory_event_bus;
 mod memory_loop;
+mod memory_queue;
+mod memory_store;

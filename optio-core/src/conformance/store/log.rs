@@ -1,0 +1,166 @@
+//! Logs: numbered without a gap, read from a cursor.
+
+use serde_json::json;
+
+use super::Store;
+use crate::{
+    conformance::{
+        refused,
+        sample::{self, HARD_TEXT},
+    },
+    error::ErrorKind::Conflict,
+    failure::ReportedError,
+    money::{Usage, Usd},
+    store::Write,
+    transcript::{LogCursor, LogEntry, LogStream, PlanItem, SessionId, TranscriptEvent},
+};
+
+/// Each run of a task counts from one. What leaves a gap, or comes again, is refused whole.
+pub async fn log_entries_of_a_run_follow_on_without_a_gap(store: &Store) {
+    append(store, 1, &[(1, 1), (1, 2)]).await.expect("commit");
+    append(store, 1, &[(1, 3)]).await.expect("commit");
+    append(store, 1, &[(2, 1), (2, 2)]).await.expect("commit");
+    append(store, 2, &[(1, 1)]).await.expect("another task");
+    append(store, 1, &[]).await.expect("nothing to add");
+    for bad in [
+        &[(1, 5)][..],
+        &[(1, 3)],
+        &[(2, 2), (2, 3)],
+        &[(2, 3), (2, 5)],
+        &[(3, 2)],
+        &[(3, 0)],
+    ] {
+        assert_eq!(refused(append(store, 1, bad).await), Conflict, "{bad:?}");
+    }
+    assert_eq!(
+        page(store, (0, 0), 100).await,
+        [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]
+    );
+}
+
+/// Pages join without gap or double, over the border between runs.
+pub async fn a_log_is_read_in_pages_behind_a_cursor(store: &Store) {
+    append(store, 1, &[(1, 1), (1, 2), (1, 3)])
+        .await
+        .expect("commit");
+    append(store, 1, &[(2, 1), (2, 2)]).await.expect("commit");
+    append(store, 2, &[(1, 1)]).await.expect("commit");
+    assert_eq!(page(store, (0, 0), 2).await, [(1, 1), (1, 2)]);
+    assert_eq!(page(store, (1, 2), 2).await, [(1, 3), (2, 1)]);
+    assert_eq!(page(store, (2, 1), 2).await, [(2, 2)]);
+    assert_eq!(page(store, (2, 2), 2).await, []);
+    // a cursor need not be that of an entry
+    assert_eq!(page(store, (1, 100), 1).await, [(2, 1)]);
+    assert_eq!(page(store, (0, 0), 0).await, []);
+}
+
+/// Across runs.
+pub async fn the_tail_of_a_log_is_its_last_entries_ascending(store: &Store) {
+    append(store, 1, &[(1, 1), (1, 2)]).await.expect("commit");
+    append(store, 1, &[(2, 1)]).await.expect("commit");
+    for (limit, expected) in [
+        (0, &[][..]),
+        (2, &[(1, 2), (2, 1)]),
+        (9, &[(1, 1), (1, 2), (2, 1)]),
+    ] {
+        let tail = store.port().log_tail(sample::task_id(1), limit).await;
+        assert_eq!(cursors(&tail.expect("log_tail")), expected);
+    }
+}
+
+/// Each event, with text that holds a NUL, quotes, line ends and every kind of letter.
+pub async fn every_kind_of_log_entry_is_read_back_whole(store: &Store) {
+    let text = format!("a\u{0}b \u{1b}[31m {HARD_TEXT}");
+    let events = [
+        TranscriptEvent::Session {
+            id: SessionId(text.clone()),
+            model: Some("opus".to_owned()),
+            version: None,
+        },
+        TranscriptEvent::Text { text: text.clone() },
+        TranscriptEvent::Thinking {
+            text: String::new(),
+        },
+        TranscriptEvent::ToolCall {
+            id: "1".to_owned(),
+            name: "Bash".to_owned(),
+            input: json!({"command": text, "nested": [null, 1.5, -3, {"": true}]}),
+        },
+        TranscriptEvent::ToolResult {
+            id: "1".to_owned(),
+            output: text.repeat(1_000),
+            failed: true,
+        },
+        TranscriptEvent::Plan {
+            items: vec![PlanItem {
+                text: text.clone(),
+                done: true,
+            }],
+        },
+        TranscriptEvent::System { text: text.clone() },
+        TranscriptEvent::Usage {
+            total: Usage {
+                cost: Usd::from_micros(1_234_567),
+                input_tokens: 3,
+                cached_tokens: 2,
+                output_tokens: 1,
+            },
+        },
+        TranscriptEvent::RateLimit {
+            resets_at: Some(sample::at(3)),
+            refused: true,
+        },
+        TranscriptEvent::Error {
+            error: ReportedError {
+                kind: Some("overloaded".to_owned()),
+                http_status: Some(529),
+                message: text.clone(),
+                resets_at: None,
+            },
+        },
+        TranscriptEvent::Result {
+            failed: false,
+            summary: text.clone(),
+        },
+        TranscriptEvent::Raw { text: text.clone() },
+    ];
+    let streams = [LogStream::Stdout, LogStream::Stderr, LogStream::Optio];
+    let entries: Vec<_> = (1..)
+        .zip(events)
+        .zip(streams.into_iter().cycle())
+        .map(|((seq, event), stream)| LogEntry {
+            cursor: LogCursor { run: 1, seq },
+            at: sample::at(seq),
+            stream,
+            event,
+            original: Some(text.clone()),
+        })
+        .collect();
+    let task = sample::task_id(1);
+    store.put([Write::Log(task, entries.clone())]).await;
+    let stored = store.port().log(task, LogCursor::default(), 100).await;
+    assert_eq!(stored.expect("log"), entries);
+    let tail = store.port().log_tail(task, 100).await;
+    assert_eq!(tail.expect("log_tail"), entries);
+}
+
+async fn append(store: &Store, task: u64, at: &[(u32, u64)]) -> crate::error::Result<()> {
+    let entries = at
+        .iter()
+        .map(|(run, seq)| sample::log_entry(*run, *seq, "x"))
+        .collect();
+    store
+        .write([Write::Log(sample::task_id(task), entries)])
+        .await
+}
+
+async fn page(store: &Store, (run, seq): (u32, u64), limit: usize) -> Vec<(u32, u64)> {
+    let after = LogCursor { run, seq };
+    let page = store.port().log(sample::task_id(1), after, limit).await;
+    cursors(&page.expect("log"))
+}
+
+fn cursors(entries: &[LogEntry]) -> Vec<(u32, u64)> {
+    let cursors = entries.iter().map(|entry| entry.cursor);
+    cursors.map(|cursor| (cursor.run, cursor.seq)).collect()
+}
