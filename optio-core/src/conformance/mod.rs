@@ -23,10 +23,14 @@
 //! });
 //! ```
 
+pub mod agent;
 pub mod event_bus;
+pub mod forge;
 pub mod queue;
+pub mod runtime;
 pub mod sample;
 pub mod store;
+pub mod tickets;
 
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 

@@ -22,7 +22,7 @@ use super::{
     git::{FakeGit, path_in, root_of},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     failure::ExitStatus,
     id::{RunId, WorkspaceId},
     money::Usage,
@@ -389,7 +389,12 @@ impl Runtime for MemoryRuntime {
     }
 
     async fn kill(&self, workspace: WorkspaceId, run: RunId, grace: Duration) -> Result<()> {
-        self.process(workspace, run)?.kill(grace).await;
+        match self.process(workspace, run) {
+            Ok(process) => process.kill(grace).await,
+            // of what was never started nothing is alive
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
