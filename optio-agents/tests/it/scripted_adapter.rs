@@ -193,3 +193,17 @@ fn the_preflight_command_prints_the_version() {
         format!("optio-scripted-agent {}\n", env!("CARGO_PKG_VERSION"))
     );
 }
+
+mod contract {
+    use optio_agents::scripted::Scripted;
+    use optio_core::conformance::agent::AgentUnderTest;
+
+    optio_core::agent_conformance!(AgentUnderTest::new(
+        Scripted::default(),
+        [
+            r#"{"type":"init","session_id":"s","model":"m","version":"1"}"#,
+            r#"{"type":"tool_call","id":"1","name":"edit","input":{"path":"ž"}}"#,
+            r#"{"type":"result","is_error":false,"summary":"done","cost_usd":0.1,"input_tokens":1,"output_tokens":2}"#,
+        ]
+    ));
+}

@@ -26,6 +26,7 @@ mod follow;
 mod contain;
 mod short;
 mod folders;
+mod contract;
 
 const MODES: [Containment; 2] = [Containment::Auto, Containment::Marker];
 
