@@ -1,0 +1,144 @@
+//! Which backends make up the engine of `optio serve`: everything on this machine.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use optio_agents::scripted::Scripted;
+use optio_core::{
+    Clock, Error, Result, SystemClock,
+    agent::Agent,
+    engine::{Limits, Optio, Ports, Settings},
+    memory::{MemoryBus, MemoryQueue},
+    run::WorkerId,
+    runtime::Command,
+};
+use optio_local::{
+    SqliteStore,
+    runtime::{LocalRuntime, LocalRuntimeOptions},
+};
+
+use crate::{config::ServerConfig, doctor, webhook_sender::HttpWebhooks};
+
+/// The backends of one machine, and the engine on them.
+#[derive(Debug)]
+pub struct Backends {
+    /// The engine.
+    pub optio: Optio,
+    /// The examination of what it needs.
+    pub doctor: doctor::Doctor,
+    store: Arc<SqliteStore>,
+}
+
+impl Backends {
+    /// Opens everything in the data folder, which is made if it is missing. Nothing works yet: see [`Optio::run`].
+    ///
+    /// # Errors
+    /// Another server has the folder, or it cannot be read or written. The message says what to do.
+    pub async fn open(config: &ServerConfig) -> Result<Self> {
+        make_private(&config.data)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        // first what only one process may have: the second one changes nothing
+        let store = Arc::new(SqliteStore::open(config.data.join("optio.db")).await?);
+        let mut options = LocalRuntimeOptions::new(config.data.join("workspaces"));
+        options.env.extend(config.passed_on.clone());
+        let env = options.env.clone();
+        let runtime = LocalRuntime::open(options).await?;
+        let containment = containment(&runtime);
+        let agents = agents()?;
+        let ports = Ports {
+            store: Arc::<SqliteStore>::clone(&store),
+            queue: Arc::new(MemoryQueue::new(Arc::clone(&clock))),
+            runtime: Arc::new(runtime),
+            agents: agents.clone(),
+            forges: Vec::new(),
+            tickets: Vec::new(),
+            bus: Arc::new(MemoryBus::new()),
+            webhooks: Some(Arc::new(HttpWebhooks::new()?)),
+            clock: Arc::clone(&clock),
+        };
+        let doctor = doctor::Doctor {
+            env,
+            data: config.data.clone(),
+            agents: agents.into_values().collect(),
+            containment,
+        };
+        Ok(Self {
+            optio: Optio::new(ports, settings(config, &*clock)),
+            doctor,
+            store,
+        })
+    }
+
+    /// Gives the data folder free. Nothing may use the engine afterwards.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}
+
+/// Every agent that this server knows, by name.
+///
+/// # Errors
+/// This program does not know where it lies, so it cannot start itself as the scripted agent.
+pub fn agents() -> Result<BTreeMap<String, Arc<dyn Agent>>> {
+    let program = own_path()?;
+    let scripted = Scripted::from_command(Command::new(program).arg("scripted-agent"));
+    let agents: [Arc<dyn Agent>; 1] = [Arc::new(scripted)];
+    Ok(agents
+        .into_iter()
+        .map(|agent| (agent.name().to_owned(), agent))
+        .collect())
+}
+
+/// Where this program lies.
+fn own_path() -> Result<String> {
+    let path: PathBuf = std::env::current_exe().map_err(|error| {
+        Error::unavailable("optio", format!("this program cannot find itself: {error}"))
+    })?;
+    path.into_os_string().into_string().map_err(|path| {
+        Error::invalid(
+            "optio",
+            format!("{} is not UTF-8: install optio elsewhere", path.display()),
+        )
+    })
+}
+
+/// How the runtime holds runs together.
+#[must_use]
+pub fn containment(runtime: &LocalRuntime) -> doctor::Containment {
+    if runtime.uses_namespaces() {
+        doctor::Containment::Namespace
+    } else {
+        doctor::Containment::Marker
+    }
+}
+
+fn settings(config: &ServerConfig, clock: &dyn Clock) -> Settings {
+    // a name of its own for each start: what a former process held is not ours
+    let mut settings = Settings::new(WorkerId(format!(
+        "serve-{}-{:08x}",
+        std::process::id(),
+        clock.random() as u32
+    )));
+    settings.limits = Limits::default()
+        .with_global(config.max_concurrent)
+        .with_cost_per_day(config.max_cost_per_day);
+    settings.default_agent.clone_from(&config.default_agent);
+    settings.workspace_idle = config.workspace_idle;
+    settings.secrets.extend(config.token.clone());
+    settings
+}
+
+/// Makes a folder that nobody else may look into.
+fn make_private(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder);
+    made.map_err(|error| {
+        Error::invalid("optio", format!("the data folder {} cannot be made ({error}): set OPTIO_DATA to one that you may write to", folder.display()))
+    })
+}

@@ -1,0 +1,24 @@
+//! The reference server of Optio and its command line: composes the core and its backends into the whole service.
+//!
+//! - [`config`]: flags, environment and file; nothing else reads the environment.
+//! - [`backends`]: which backends make up an engine. [`app`]: what requests share, and the server from start to drain.
+//! - [`router`]: all routes and who may use them. [`api`]: REST. [`live`]: WebSockets. [`error`]: errors over HTTP.
+//! - [`doctor`]: whether everything that is needed is there.
+//! - [`cli`]: the program `optio`, which talks to a running server over HTTP alone.
+
+pub mod config;
+mod tls;
+pub mod error;
+pub mod doctor;
+pub mod app;
+pub mod api;
+pub mod live;
+pub mod router;
+pub mod webhook_sender;
+pub mod backends;
+pub mod telemetry;
+pub mod serve;
+pub mod cli;
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

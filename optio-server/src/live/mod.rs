@@ -1,0 +1,3 @@
+//! What is streamed to clients over WebSockets.
+
+pub mod logs;
