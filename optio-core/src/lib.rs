@@ -10,6 +10,7 @@
 //! - **Ports**, traits with their contracts: [`store`], [`queue`], [`runtime`], [`agent`], [`forge`], [`tickets`],
 //!   [`event_bus`], [`webhook`].
 //! - **Decisions** over what ports showed: [`reconcile`].
+//! - **Stand-ins** of every port: [`memory`]. Their contracts as tests: `conformance`, behind the feature of that name.
 
 pub mod clock;
 pub mod id;

@@ -22,7 +22,7 @@ use crate::{
 /// - A task has at most one entry. Pushing it again replaces the entry (the older `since` is not kept); pushing a task that is
 ///   claimed makes it wait behind that claim, and it is handed out again once the claim is gone.
 /// - [`claim`](Self::claim) is one atomic step: of the entries that are due, whose repository and the whole fleet have a
-///   free slot, it takes the one that [`scheduling::order`](crate::scheduling::order) puts first. A full repository is skipped.
+///   free slot, it takes the one that [`scheduling::rank`](crate::scheduling::rank) puts first. A full repository is skipped.
 /// - A claim holds its slot until it is completed, released, or its lease ends. When the lease ends the entry waits
 ///   again, unchanged, and every call with the old claim is `Conflict`.
 /// - Any change that may let a waiting worker claim (push, completed, released, removed, new limits, a lease or a delay that
