@@ -126,7 +126,7 @@ async fn until(
     subject: &Subject,
     number: PrNumber,
     what: &str,
-    so: impl Fn(&PullRequest) -> bool,
+    so: impl Fn(&PullRequest) -> bool + Send + Sync,
 ) -> PullRequest {
     let seen = async {
         loop {

@@ -121,7 +121,9 @@ pub struct SpawnedRun {
 
 /// What agents do, run by run.
 #[derive(Clone)]
-pub struct Behaviour(Arc<dyn Fn(&SpawnedRun) -> Vec<Step> + Send + Sync>);
+pub struct Behaviour(Arc<Script>);
+
+type Script = dyn Fn(&SpawnedRun) -> Vec<Step> + Send + Sync;
 
 impl Behaviour {
     /// Each run does what this function says.

@@ -52,8 +52,10 @@ impl World {
     }
 
     async fn submit(&self, title: &str) -> Task {
-        let mut settings = RepoSettings::default();
-        settings.auto_merge = true;
+        let settings = RepoSettings {
+            auto_merge: true,
+            ..RepoSettings::default()
+        };
         let repo = self
             .engine
             .add_repo(self.url.clone(), settings)

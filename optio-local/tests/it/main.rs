@@ -3,3 +3,5 @@
 #[cfg(test)]
 mod runtime;
 mod store;
+#[cfg(test)]
+mod forge_contract;

@@ -137,8 +137,10 @@ pub async fn the_last_bytes_of_much_output_are_kept(subject: &RuntimeUnderTest) 
         stderr: "abcdefghij".to_owned(),
         code: 0,
     };
-    let mut options = ExecOptions::default();
-    options.output_limit = 4;
+    let options = ExecOptions {
+        output_limit: 4,
+        ..ExecOptions::default()
+    };
     let output = subject
         .runtime
         .exec(workspace, subject.command(job), options)

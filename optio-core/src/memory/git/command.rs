@@ -5,7 +5,7 @@ use super::{
     clone::{GitDir, join},
     disk::{Disk, path_in},
     object::Objects,
-    transport,
+    transport::{self, Order},
 };
 use crate::{
     failure::ExitStatus,
@@ -174,11 +174,12 @@ fn git(
             specs @ ..,
         ] => transport::fetch(remotes, &mut call, url, specs),
         ["push", "--porcelain", "--no-verify", lease, url, spec] => {
-            let lease = lease.strip_prefix("--force-with-lease=")?;
-            transport::push(remotes, &mut call, url, spec, Some(lease), pushes)
+            let lease = Some(lease.strip_prefix("--force-with-lease=")?);
+            transport::push(remotes, &mut call, &Order { url, spec, lease }, pushes)
         }
         ["push", "--quiet", "--no-verify", url, spec] => {
-            transport::push(remotes, &mut call, url, spec, None, pushes)
+            let lease = None;
+            transport::push(remotes, &mut call, &Order { url, spec, lease }, pushes)
         }
         local => call.local(local),
     }

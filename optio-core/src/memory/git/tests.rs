@@ -130,7 +130,10 @@ async fn what_was_not_pushed_is_rescued_before_it_goes() {
     assert_eq!(world.git.files(&rescued.commit)["a.txt"], "half done");
     assert_snapshot!(world.facts().await, @"work: 0 new, 0 ahead, dirty");
 
-    assert_eq!(git.list_worktrees().await.unwrap(), [path.clone()]);
+    assert_eq!(
+        git.list_worktrees().await.unwrap(),
+        std::slice::from_ref(&path)
+    );
     git.remove_worktree(&path, Some("work")).await.unwrap();
     assert_eq!(git.list_worktrees().await.unwrap(), []);
     world.is_understood();

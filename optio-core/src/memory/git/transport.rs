@@ -78,15 +78,24 @@ pub(super) fn fetch(
     Some(Ok(String::new()))
 }
 
-/// Answers a push of one ref. With a lease, `name:commit`, the ref must be there, or nowhere if the commit is empty.
+/// What is to be pushed.
+#[derive(Debug)]
+pub(super) struct Order<'a> {
+    pub(super) url: &'a str,
+    /// What, and to which ref.
+    pub(super) spec: &'a str,
+    /// Where the ref has to be, as `name:commit`; nowhere if the commit is empty.
+    pub(super) lease: Option<&'a str>,
+}
+
+/// Answers a push of one ref.
 pub(super) fn push(
     remotes: &mut Remotes,
     call: &mut Call<'_>,
-    url: &str,
-    spec: &str,
-    lease: Option<&str>,
+    order: &Order<'_>,
     pushes: &mut Vec<Push>,
 ) -> Option<Answer> {
+    let Order { url, spec, lease } = *order;
     let (from, to) = spec.trim_start_matches('+').split_once(':')?;
     let (repo, remote) = match reach(remotes, url) {
         Ok(reached) => reached,

@@ -70,7 +70,9 @@ struct Workspace {
 }
 
 #[derive(Clone)]
-struct Programs(Arc<dyn Fn(WorkspaceId, &Command) -> Option<ExecOutput> + Send + Sync>);
+struct Programs(Arc<Answers>);
+
+type Answers = dyn Fn(WorkspaceId, &Command) -> Option<ExecOutput> + Send + Sync;
 
 impl fmt::Debug for Programs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
