@@ -11,12 +11,13 @@ use optio_core::{
     Clock, Error, Result, SystemClock,
     agent::Agent,
     engine::{Limits, Optio, Ports, Settings},
+    event_bus::EventBus,
     memory::{MemoryBus, MemoryQueue},
     run::WorkerId,
     runtime::Command,
 };
 use optio_local::{
-    SqliteStore,
+    LocalForge, LocalForgeOptions, SqliteStore,
     runtime::{LocalRuntime, LocalRuntimeOptions},
 };
 
@@ -29,6 +30,8 @@ pub struct Backends {
     pub optio: Optio,
     /// The examination of what it needs.
     pub doctor: doctor::Doctor,
+    /// The forge of repositories on this machine.
+    pub forge: Arc<LocalForge>,
     store: Arc<SqliteStore>,
 }
 
@@ -47,15 +50,20 @@ impl Backends {
         let env = options.env.clone();
         let runtime = LocalRuntime::open(options).await?;
         let containment = containment(&runtime);
+        let bus: Arc<dyn EventBus> = Arc::new(MemoryBus::new());
+        let mut options =
+            LocalForgeOptions::new(config.data.join("forge")).with_bus(Arc::clone(&bus));
+        options.env.extend(config.passed_on.clone());
+        let forge = Arc::new(LocalForge::open(options).await?);
         let agents = agents()?;
         let ports = Ports {
             store: Arc::<SqliteStore>::clone(&store),
             queue: Arc::new(MemoryQueue::new(Arc::clone(&clock))),
             runtime: Arc::new(runtime),
             agents: agents.clone(),
-            forges: Vec::new(),
+            forges: vec![Arc::<LocalForge>::clone(&forge)],
             tickets: Vec::new(),
-            bus: Arc::new(MemoryBus::new()),
+            bus,
             webhooks: Some(Arc::new(HttpWebhooks::new()?)),
             clock: Arc::clone(&clock),
         };
@@ -68,12 +76,14 @@ impl Backends {
         Ok(Self {
             optio: Optio::new(ports, settings(config, &*clock)),
             doctor,
+            forge,
             store,
         })
     }
 
     /// Gives the data folder free. Nothing may use the engine afterwards.
     pub async fn close(self) {
+        self.forge.shut_down().await;
         self.store.close().await;
     }
 }

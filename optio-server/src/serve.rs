@@ -72,6 +72,12 @@ impl Server {
         &self.backends.optio
     }
 
+    /// The forge of repositories on this machine.
+    #[must_use]
+    pub fn forge(&self) -> &std::sync::Arc<optio_local::LocalForge> {
+        &self.backends.forge
+    }
+
     /// Serves and works until `shutdown` is cancelled, then drains: no new connection, no new task; what is being
     /// written is written; agents at work are left to work on. That takes no longer than the time for draining.
     ///

@@ -67,7 +67,7 @@ pub(crate) struct ListQuery {
     /// How many at most.
     limit: Option<usize>,
     /// Go on behind this one.
-    after: Option<TaskId>,
+    after: Option<String>,
 }
 
 /// A page of tasks, newest first.
@@ -206,6 +206,10 @@ pub(crate) async fn list(
         Some(repo) => Some(find_repo(&app.optio, repo).await?.id),
         None => None,
     };
+    let after = match &query.after {
+        Some(after) => Some(find_task(&app.optio, after).await?),
+        None => None,
+    };
     let limit = query.limit.unwrap_or(50);
     if !(1..=MOST).contains(&limit) {
         return Err(ApiError::new(
@@ -218,7 +222,7 @@ pub(crate) async fn list(
     let wanted = TaskQuery {
         states,
         repo,
-        after: query.after,
+        after,
         order: TaskOrder::Descending,
         limit: Some(limit + 1),
         ..TaskQuery::default()

@@ -65,13 +65,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the server on this machine
     Serve(serve::ServeArgs),
-    /// Add tasks, look at them, and change their fate
     Task(task::TaskArgs),
-    /// Add repositories and change how they are treated
     Repo(repo::RepoArgs),
-    /// Find out whether everything that Optio needs is there
     Doctor(doctor::DoctorArgs),
     /// The scripted agent, as the server starts it
     #[command(hide = true, disable_help_flag = true)]
