@@ -2,5 +2,7 @@
 
 pub mod store;
 pub mod runtime;
+pub mod forge;
 
+pub use self::forge::{LocalForge, LocalForgeOptions};
 pub use self::store::SqliteStore;
