@@ -40,6 +40,7 @@ pub(super) struct Git {
 #[derive(Debug, Default)]
 pub(super) struct Call {
     args: Vec<OsString>,
+    dir: Option<PathBuf>,
     env: Vec<(&'static str, String)>,
     stdin: Vec<u8>,
 }
@@ -60,7 +61,11 @@ impl Call {
     pub(super) fn on(git_dir: &Path) -> Self {
         let mut option = OsString::from("--git-dir=");
         option.push(git_dir);
-        Self::default().arg(option)
+        Self {
+            // where a push would run its hooks
+            dir: Some(git_dir.to_owned()),
+            ..Self::default().arg(option)
+        }
     }
 
     pub(super) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -153,7 +158,7 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .envs(call.env)
-            .current_dir("/")
+            .current_dir(call.dir.as_deref().unwrap_or(Path::new("/")))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -111,7 +111,7 @@ impl LocalForgeOptions {
 /// - A pull request whose head branch is gone is closed, or merged if its commits are in the base branch.
 /// - Nothing ever requires a review. One who requested changes takes that back by approving.
 /// - A merge leaves the head branch where it is.
-/// - Dropping it does not wait for running checks; [`shut_down`](Self::shut_down) does.
+/// - Dropping it ends running checks, but does not wait until they are gone; [`shut_down`](Self::shut_down) does.
 #[derive(Debug)]
 pub struct LocalForge {
     git: Arc<Git>,
@@ -302,6 +302,12 @@ impl LocalForge {
             self.ci.tell((repo.id, number)).await;
         }
         Ok(())
+    }
+}
+
+impl Drop for LocalForge {
+    fn drop(&mut self) {
+        self.ci.stop.cancel();
     }
 }
 

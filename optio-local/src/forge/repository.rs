@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use nix::unistd::{AccessFlags, access};
 use optio_core::{Error, ErrorKind, Result, Timestamp, pull_request::CommitId, repo::RepoUrl};
 
 use super::{
@@ -106,6 +107,13 @@ impl Bare {
                 format!("{shown} cannot be entered ({error}): give this user the right to"),
             )
         })?;
+        if access(&path.join("objects"), AccessFlags::W_OK | AccessFlags::X_OK).is_err() {
+            return Err(Error::new(
+                ErrorKind::Denied,
+                NAME,
+                format!("{shown} cannot be written: give this user the right to"),
+            ));
+        }
         let Some(key) = path.to_str().map(str::to_owned) else {
             return Err(Error::invalid(
                 NAME,

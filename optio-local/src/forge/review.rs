@@ -68,7 +68,7 @@ mod tests {
         let standing = standing(reviews);
         let ids: Vec<&str> = standing.iter().map(|review| review.id.as_str()).collect();
         let decision = decision(&standing, &CommitId::new("2"));
-        format!("{story} -> {decision:?} by {}", ids.join(" "))
+        format!("[{story}] {decision:?}, stands: [{}]", ids.join(" "))
     }
 
     #[test]
@@ -90,6 +90,20 @@ mod tests {
         ]
         .map(decided)
         .join("\n");
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r"
+        [] NotRequired, stands: []
+        [ann+2] Approved, stands: [0]
+        [ann+1] NotRequired, stands: [0]
+        [ann-1] ChangesRequested, stands: [0]
+        [ann-1 ann+2] Approved, stands: [1]
+        [ann-1 ann+1] NotRequired, stands: [1]
+        [ann+2 ann-2] ChangesRequested, stands: [1]
+        [ann-1 ann.2] ChangesRequested, stands: [0]
+        [ann.2] NotRequired, stands: [0]
+        [ann.1 ann.2] NotRequired, stands: [1]
+        [ann-1 bob+2] ChangesRequested, stands: [0 1]
+        [ann+1 bob+2] Approved, stands: [0 1]
+        [ann-1 bob+2 ann+2] Approved, stands: [1 2]
+        ");
     }
 }

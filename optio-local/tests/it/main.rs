@@ -5,3 +5,5 @@ mod runtime;
 mod store;
 #[cfg(test)]
 mod forge_contract;
+#[cfg(test)]
+mod forge;

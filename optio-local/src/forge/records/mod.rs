@@ -424,16 +424,20 @@ fn moment(micros: i64) -> Result<Timestamp> {
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn unreadable(error: sqlx::Error) -> Error {
-    let (kind, why) = meaning(&error);
-    let message = format!("the forge's records cannot be read: {why} ({error})");
-    Error::new(kind, NAME, message)
+    failed("read", &error)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn unwritten(error: sqlx::Error) -> Error {
-    let (kind, why) = meaning(&error);
-    let message = format!("the forge's records cannot be written: {why} ({error})");
-    Error::new(kind, NAME, message)
+    failed("written", &error)
+}
+
+fn failed(done: &str, error: &sqlx::Error) -> Error {
+    let message = match (meaning(error), error) {
+        ((_, why), sqlx::Error::PoolClosed) => why.to_owned(),
+        ((_, why), _) => format!("the forge's records cannot be {done}: {why} ({error})"),
+    };
+    Error::new(meaning(error).0, NAME, message)
 }
 
 /// What an error means to a caller, and how people would say it.
