@@ -116,6 +116,11 @@ impl From<PathRejection> for ApiError {
 
 /// A library's sentence in the form of ours: lower case first, no full stop.
 fn plain(text: &str) -> String {
+    // what it was to become in our code is of no use to the caller
+    let text = text
+        .strip_prefix("Failed to deserialize the JSON body into the target type: ")
+        .or_else(|| text.strip_prefix("Failed to deserialize query string: "))
+        .unwrap_or(text);
     let mut letters = text.trim_end_matches('.').chars();
     letters.next().map_or_else(String::new, |first| {
         first.to_lowercase().chain(letters).collect()

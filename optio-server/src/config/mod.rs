@@ -7,6 +7,7 @@ mod setting;
 
 use std::{
     collections::BTreeMap,
+    io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -117,7 +118,7 @@ impl ServerConfig {
         let data = layers.read(Setting::Data, "an absolute path", |text| {
             Some(PathBuf::from(text)).filter(|path| path.is_absolute())
         });
-        if data.is_none() && default_data.is_none() {
+        if layers.get(Setting::Data).is_none() && default_data.is_none() {
             layers.mistakes.push("there is no home folder to keep data in: set OPTIO_DATA or --data to an absolute path".to_owned());
         }
         let listen = layers.read(
@@ -267,7 +268,8 @@ fn layers(given: Given, environment: &Environment) -> (Layers, Option<PathBuf>) 
     } else {
         let named = layers
             .get(Setting::Data)
-            .map(|(_, data)| PathBuf::from(data));
+            .map(|(_, data)| PathBuf::from(data))
+            .filter(|data| data.is_absolute());
         let beside_data = named
             .or_else(|| default_data.clone())
             .map(|data| data.join("optio.toml"));
@@ -286,5 +288,11 @@ fn layers(given: Given, environment: &Environment) -> (Layers, Option<PathBuf>) 
 
 /// Whether there is something at this path, readable or not.
 fn exists(path: &Path) -> bool {
-    path.try_exists().unwrap_or(true)
+    match path.symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => !matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        ),
+    }
 }

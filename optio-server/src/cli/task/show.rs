@@ -149,7 +149,12 @@ pub(super) fn task(
     row("model", task.model.clone());
     row(
         "cost",
-        Some(format!("{} over {} runs", cost(task.usage.cost), task.runs)),
+        Some(format!(
+            "{} over {} {}",
+            cost(task.usage.cost),
+            task.runs,
+            if task.runs == 1 { "run" } else { "runs" }
+        )),
     );
     row("created", Some(task.created_at.to_string()));
     row("ended", task.ended_at.map(|at| at.to_string()));
@@ -212,7 +217,7 @@ pub(super) fn task(
 pub(super) fn ending(task: &TaskView, paint: Paint) -> String {
     let how = match (&task.failure, &task.attention, &task.completion) {
         (Some(failure), ..) => format!(
-            ": {}; {}",
+            ": {}. {}",
             failure.detail.as_deref().unwrap_or(&failure.title),
             failure.remedy
         ),

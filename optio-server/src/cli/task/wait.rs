@@ -109,3 +109,23 @@ fn outcome(ended: &[StateName]) -> Outcome {
         Outcome::Done
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_ending_counts() {
+        use StateName::{Cancelled, Completed, Failed, NeedsAttention};
+        let rows: [(&[StateName], Outcome); 5] = [
+            (&[Completed, Completed], Outcome::Done),
+            (&[Completed, Cancelled], Outcome::Cancelled),
+            (&[Cancelled, NeedsAttention], Outcome::NeedsAttention),
+            (&[NeedsAttention, Failed, Cancelled], Outcome::Failed),
+            (&[Failed], Outcome::Failed),
+        ];
+        for (ended, expected) in rows {
+            assert_eq!(outcome(ended), expected, "{ended:?}");
+        }
+    }
+}
