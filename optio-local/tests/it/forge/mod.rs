@@ -190,7 +190,11 @@ impl World {
     }
 
     /// Looks, and looks again at each hint, until it is so.
-    async fn until(&self, number: PrNumber, so: impl Fn(&PullRequest) -> bool) -> PullRequest {
+    async fn until(
+        &self,
+        number: PrNumber,
+        so: impl Fn(&PullRequest) -> bool + Send,
+    ) -> PullRequest {
         let mut hints = self.listen().await;
         loop {
             let seen = self.look(number).await;
@@ -250,7 +254,7 @@ fn git<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// Waits for something that only another process brings about.
-async fn eventually(what: &str, so: impl Fn() -> bool) {
+async fn eventually(what: &str, so: impl Fn() -> bool + Send) {
     let wait = async {
         while !so() {
             tokio::time::sleep(Duration::from_millis(5)).await;
