@@ -64,7 +64,8 @@ impl FromStr for Usd {
     type Err = ParseUsdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.trim().trim_start_matches('$').parse::<f64>() {
+        let amount = text.trim();
+        match amount.strip_prefix('$').unwrap_or(amount).parse::<f64>() {
             Ok(dollars) if dollars.is_finite() && (0.0..1e12).contains(&dollars) => {
                 Ok(Self::from_dollars(dollars))
             }

@@ -39,9 +39,16 @@ pub struct Masker {
 }
 
 /// Shapes of the tokens that leak most often: forge, model and cloud keys, and passwords in URLs.
-const SHAPES: &str = r"(?x)
-    \b(?: gh[pousr]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,} | glpat-[A-Za-z0-9_-]{20,} | sk-[A-Za-z0-9_-]{20,}
-        | lin_(?:api|oauth)_[A-Za-z0-9]{20,} | xox[abprs]-[A-Za-z0-9-]{10,} | AKIA[0-9A-Z]{16} | AIza[A-Za-z0-9_-]{35} )";
+const SHAPES: &str = r##"(?x)
+    (?P<before> ://[^\s/:@?\#"'<>]*: ) [^\s/@"'<>]+ (?P<after> @ )
+    | \b(?: gh[pousr]_[A-Za-z0-9]{20,} | github_pat_[A-Za-z0-9_]{20,} | glpat-[A-Za-z0-9_-]{20,} | sk-[A-Za-z0-9_-]{20,}
+        | lin_(?:api|oauth)_[A-Za-z0-9]{20,} | xox[abprs]-[A-Za-z0-9-]{10,} | AKIA[0-9A-Z]{16} | AIza[A-Za-z0-9_-]{35} )"##;
+
+/// What stands in the place of a shape: of a URL with a password, all but the password is kept.
+const SHAPE_MASK: &str = "${before}***${after}";
+
+/// More than any set of secrets needs; the usual bound is small enough to be met by a few certificates.
+const MAX_PATTERN: usize = 1 << 30;
 
 impl Masker {
     /// A mask for these values. One shorter than six characters is not searched for: it would black out ordinary text.
@@ -61,14 +68,11 @@ impl Masker {
                 known.push(regex::escape(&escaped[1..escaped.len() - 1]));
             }
         }
-        known.sort_by_key(|pattern| std::cmp::Reverse(pattern.len()));
+        // the longest first: of two that begin alike, all of the longer one is masked
+        known.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         known.dedup();
         Self {
-            known: if known.is_empty() {
-                None
-            } else {
-                Regex::new(&known.join("|")).ok().map(Arc::new)
-            },
+            known: (!known.is_empty()).then(|| Arc::new(any_of(&known))),
             shapes: shapes(),
         }
     }
@@ -81,9 +85,11 @@ impl Masker {
             None => text.into(),
         };
         match masked {
-            std::borrow::Cow::Borrowed(text) => self.shapes.replace_all(text, MASK),
+            std::borrow::Cow::Borrowed(text) => self.shapes.replace_all(text, SHAPE_MASK),
             std::borrow::Cow::Owned(text) => {
-                self.shapes.replace_all(&text, MASK).into_owned().into()
+                self.shapes
+                .replace_all(&text, SHAPE_MASK)
+                .into_owned().into()
             }
         }
     }
@@ -93,6 +99,15 @@ impl Default for Masker {
     fn default() -> Self {
         Self::new([])
     }
+}
+
+/// Any of these escaped values. Should they be too much to search for, everything is masked rather than nothing.
+fn any_of(values: &[String]) -> Regex {
+    #[expect(clippy::expect_used, reason = "a constant pattern, compiled by a test")]
+    regex::RegexBuilder::new(&values.join("|"))
+        .size_limit(MAX_PATTERN)
+        .build()
+        .unwrap_or_else(|_| Regex::new("(?s).+").expect("anything at all is a valid pattern"))
 }
 
 fn shapes() -> Arc<Regex> {
@@ -126,5 +141,35 @@ mod tests {
             "token *** here"
         );
         assert_eq!(format!("{:?}", secrets[0]), "***");
+    }
+
+    #[test]
+    fn of_a_url_only_the_password_is_masked() {
+        let masker = Masker::default();
+        let rows = [
+            ("clone https://ada:pa55@git.example/a/b.git now", "clone https://ada:***@git.example/a/b.git now"),
+            ("postgres://app:p:w@db:5432/optio", "postgres://app:***@db:5432/optio"),
+            ("https://x-access-token:ghs_0123456789abcdefghij@github.com/a/b", "https://x-access-token:***@github.com/a/b"),
+            ("https://git.example:8443/@ada", "https://git.example:8443/@ada"),
+            ("git@github.com:acme/shop.git", "git@github.com:acme/shop.git"),
+            ("http://localhost:3000 by ada@example.org", "http://localhost:3000 by ada@example.org"),
+        ];
+        for (text, masked) in rows {
+            assert_eq!(masker.mask(text), masked);
+        }
+    }
+
+    #[test]
+    fn of_two_that_begin_alike_the_longer_one_is_masked_whole() {
+        let secrets = ["abcdef", "abcdefgh", "abcdef"].map(Secret::new);
+        assert_eq!(Masker::new(&secrets).mask("abcdefgh abcdef"), "*** ***");
+    }
+
+    #[test]
+    fn a_great_many_secrets_are_masked_all_the_same() {
+        // well beyond the usual bound of a compiled pattern
+        let secrets: Vec<Secret> = (0..20_000).map(|n| Secret::new(format!("{n:032x}-{n:032x}"))).collect();
+        let text = format!("key {}", secrets[19_999].expose());
+        assert_eq!(Masker::new(&secrets).mask(&text), "key ***");
     }
 }

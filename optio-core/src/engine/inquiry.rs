@@ -44,12 +44,24 @@ impl Optio {
     pub async fn why(&self, id: TaskId) -> Result<Why> {
         let task = self.store().task(id).await?;
         let state = task.state.name();
-        let mut why = Why { state, explanation: String::new(), position: None, reason: None };
+        let mut why = Why {
+            state,
+            explanation: String::new(),
+            position: None,
+            reason: None,
+        };
         why.explanation = match &task.state {
             TaskState::Pending => "it is about to be queued".to_owned(),
             TaskState::WaitingOnDeps => match self.dependency_verdict(&task).await? {
                 DependencyVerdict::Waiting(tasks) => {
-                    format!("it waits for {}", tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+                    format!(
+                        "it waits for {}",
+                        tasks
+                            .iter()
+                            .map(ToString::to_string)
+                            .collect::<Vec<_>>()
+                            .join(", ")
+                    )
                 }
                 _ => "those it waited for have ended: it is about to go on".to_owned(),
             },
@@ -59,7 +71,10 @@ impl Optio {
                 let entry: Option<&Waiting> = place.and_then(|place| waiting.get(place));
                 why.position = place.map(|place| place + 1);
                 why.reason = entry.map(|entry| entry.why.clone());
-                let reason = entry.map_or_else(|| "a worker is taking it".to_owned(), |entry| entry.why.to_string());
+                let reason = entry.map_or_else(
+                    || "a worker is taking it".to_owned(),
+                    |entry| entry.why.to_string(),
+                );
                 match hold {
                     Some(hold) => format!("{reason}: {hold}"),
                     None => reason,
@@ -68,9 +83,14 @@ impl Optio {
             TaskState::Provisioning { run, .. } => format!("{run} is getting its workspace ready"),
             TaskState::Running { run, .. } => {
                 let run = self.store().run(*run).await?;
-                format!("{} is at work in {}, last heard of at {}", run.id, run.workspace, run.heard_at)
+                format!(
+                    "{} is at work in {}, last heard of at {}",
+                    run.id, run.workspace, run.heard_at
+                )
             }
-            TaskState::PrOpened { .. } | TaskState::NeedsAttention { .. } => self.why_not_merged(&task).await?,
+            TaskState::PrOpened { .. } | TaskState::NeedsAttention { .. } => {
+                self.why_not_merged(&task).await?
+            }
             TaskState::Completed { .. } => "it is done".to_owned(),
             TaskState::Failed { failure, .. } => format!("{failure}; {}", failure.remedy()),
             TaskState::Cancelled { .. } => "it was cancelled; retry it to go on".to_owned(),
@@ -79,9 +99,15 @@ impl Optio {
     }
 
     async fn why_not_merged(&self, task: &crate::task::Task) -> Result<String> {
-        let Some(pull_request) = &task.pull_request else { return Ok("its pull request is not known".to_owned()) };
+        let Some(pull_request) = &task.pull_request else {
+            return Ok("its pull request is not known".to_owned());
+        };
         let repo = self.store().repo(task.repo).await?;
-        let seen = self.forge(&repo.url)?.pull_request(&repo, pull_request.number).await.map_err(|error| error.to_string());
+        let seen = self
+            .forge(&repo.url)?
+            .pull_request(&repo, pull_request.number)
+            .await
+            .map_err(|error| error.to_string());
         let reviews = self.seen_reviews(task.id).await?;
         let snapshot = PrSnapshot {
             task,
@@ -92,10 +118,19 @@ impl Optio {
         let decision = reconcile_pull_request(&snapshot, self.now());
         let number = pull_request.number;
         Ok(match (decision.action, &task.state) {
-            (_, TaskState::NeedsAttention { reason: crate::task::AttentionReason::Person { summary }, .. }) => summary.clone(),
+            (
+                _,
+                TaskState::NeedsAttention {
+                    reason: crate::task::AttentionReason::Person { summary },
+                    ..
+                },
+            ) => summary.clone(),
             (Action::Wait { what_for }, _) => format!("pull request {number} waits for {what_for}"),
             (Action::Nothing { why }, _) => format!("pull request {number}: {why}"),
-            (_, _) => format!("pull request {number} is about to be acted on ({})", decision.rule),
+            (_, _) => format!(
+                "pull request {number} is about to be acted on ({})",
+                decision.rule
+            ),
         })
     }
 
@@ -108,7 +143,13 @@ impl Optio {
         self.store().task(task).await?;
         // first listen, then read: what comes in between is in both and told apart by the cursor
         let hints = self.ports().bus.subscribe().await?;
-        Ok(LogFollower { engine: self.clone(), task, cursor: after, hints, ready: VecDeque::new() })
+        Ok(LogFollower {
+            engine: self.clone(),
+            task,
+            cursor: after,
+            hints,
+            ready: VecDeque::new(),
+        })
     }
 }
 
@@ -133,8 +174,12 @@ impl LogFollower {
                 return Ok(Some(entries));
             }
             // asked before the log is read: what is written before the end is seen before the end
-            let ended = self.has_ended().await?;
-            let entries = self.engine.store().log(self.task, self.cursor, PAGE).await?;
+            let ended = has_ended(&self.engine, self.task).await?;
+            let entries = self
+                .engine
+                .store()
+                .log(self.task, self.cursor, PAGE)
+                .await?;
             if let Some(last) = entries.last() {
                 self.cursor = last.cursor;
                 self.ready.push_back(entries);
@@ -152,14 +197,6 @@ impl LogFollower {
         self.cursor
     }
 
-    async fn has_ended(&self) -> Result<bool> {
-        if !self.engine.store().task(self.task).await?.state.is_final() {
-            return Ok(false);
-        }
-        let live = RunQuery { task: Some(self.task), only_live: OnlyLive::Yes, ..RunQuery::default() };
-        Ok(self.engine.store().runs(&live).await?.is_empty())
-    }
-
     async fn wait(&mut self) {
         let mine = async {
             loop {
@@ -174,4 +211,18 @@ impl LogFollower {
         };
         let _ = tokio::time::timeout(SWEEP, mine).await;
     }
+}
+
+/// Whether nothing more comes. Not a method of the follower: what waits must be free to move to another thread, and the
+/// subscription may not be looked at from two.
+async fn has_ended(engine: &Optio, task: TaskId) -> Result<bool> {
+    if !engine.store().task(task).await?.state.is_final() {
+        return Ok(false);
+    }
+    let live = RunQuery {
+        task: Some(task),
+        only_live: OnlyLive::Yes,
+        ..RunQuery::default()
+    };
+    Ok(engine.store().runs(&live).await?.is_empty())
 }

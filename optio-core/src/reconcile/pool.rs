@@ -96,7 +96,8 @@ pub fn reconcile_pool(seen: &PoolSnapshot<'_>, now: Timestamp) -> Vec<PoolAction
         }
     }
     for workspaces in alive.values_mut() {
-        // last in, first out: from the highest ordinal down, and never past one that is in use
+        // last in, first out: from the highest ordinal down. One that is in use stays, and keeps nobody below it:
+        // new runs go to the lowest, so the highest fall idle first, and a gap is the next ordinal to be made
         workspaces.sort_by_key(|known| std::cmp::Reverse(known.workspace.ordinal));
         let idle = |known: &&&SeenWorkspace| {
             known.live_runs == 0 && elapsed(known.workspace.used_at, now) >= seen.idle
@@ -104,7 +105,7 @@ pub fn reconcile_pool(seen: &PoolSnapshot<'_>, now: Timestamp) -> Vec<PoolAction
         actions.extend(
             workspaces
                 .iter()
-                .take_while(idle)
+                .filter(idle)
                 .map(|known| PoolAction::Retire(known.workspace.id)),
         );
     }

@@ -117,8 +117,9 @@ pub enum Action {
 pub fn reconcile_pull_request(seen: &PrSnapshot<'_>, now: Timestamp) -> Decision {
     let mut notes = Vec::new();
     let (action, rule) = match seen.pull_request {
+        // nothing is known, so nothing changes: a person who was asked stays asked
         Err(reason) => (
-            wait(format!("the forge could not be read: {reason}")),
+            nothing(format!("the forge could not be read: {reason}")),
             "forge_unknown",
         ),
         Ok(pr) => decide(seen, pr, now, &mut notes),
@@ -148,8 +149,10 @@ fn decide(
     now: Timestamp,
     notes: &mut Vec<Note>,
 ) -> Ruling {
+    let state = seen.task.state.name();
     match &pr.state {
-        PrState::Merged { commit } => {
+        // a task that has failed already stays as it is; only a merge can still change it
+        PrState::Merged { commit } if !state.is_final() || state == StateName::Failed => {
             return (
                 Action::Complete {
                     commit: commit.clone(),
@@ -157,8 +160,7 @@ fn decide(
                 "merged",
             );
         }
-        // a task that has failed already stays as it is; only a merge can still change it
-        _ if seen.task.state.is_final() => return (nothing("the task has ended"), "ended"),
+        _ if state.is_final() => return (nothing("the task has ended"), "ended"),
         PrState::Closed => {
             let failure = Failure::new(FailureClass::PrClosed).with_detail(format!(
                 "pull request {} was closed without a merge",
@@ -166,24 +168,22 @@ fn decide(
             ));
             return (Action::Fail { failure }, "closed");
         }
-        PrState::Open => {}
+        PrState::Open | PrState::Merged { .. } => {}
     }
-    if !matches!(
-        seen.task.state,
-        TaskState::PrOpened { .. } | TaskState::NeedsAttention { .. }
-    ) {
+    if !matches!(state, StateName::PrOpened | StateName::NeedsAttention) {
         return (nothing("a run of it is at work or queued"), "run_at_work");
     }
-    let unknown =
-        pr.mergeability == Mergeability::Unknown || matches!(pr.checks, Checks::Unknown { .. });
-    if unknown && matches!(seen.task.state, TaskState::NeedsAttention { .. }) {
+    let unknown = pr.mergeability == Mergeability::Unknown
+        || matches!(pr.checks, Checks::Unknown { .. })
+        || pr.decision == ReviewDecision::Unknown;
+    if unknown && state == StateName::NeedsAttention {
         // what it needed attention for may only be out of sight
         return (nothing("the forge does not tell all"), "unknown");
     }
     facts(seen, pr, notes);
-    conflict(seen, pr)
-        .or_else(|| red_checks(seen, pr))
-        .or_else(|| requested_changes(seen, pr))
+    conflict(seen, pr, now)
+        .or_else(|| red_checks(seen, pr, now))
+        .or_else(|| requested_changes(seen, pr, now))
         .or_else(|| undecided_checks(seen, pr, now))
         .or_else(|| own_review(seen, pr))
         .unwrap_or_else(|| merge(seen, pr))
@@ -191,7 +191,8 @@ fn decide(
 
 fn facts(seen: &PrSnapshot<'_>, pr: &PullRequest, notes: &mut Vec<Note>) {
     let task = seen.task;
-    if pr.checks == Checks::Passed && task.last_green.as_ref() != Some(&pr.head) {
+    let counted = task.attempts.ci > 0;
+    if pr.checks == Checks::Passed && (counted || task.last_green.as_ref() != Some(&pr.head)) {
         notes.push(Note::Green(pr.head.clone()));
     }
     if pr.mergeability == Mergeability::Clean && task.attempts.conflict > 0 {
@@ -205,7 +206,7 @@ fn facts(seen: &PrSnapshot<'_>, pr: &PullRequest, notes: &mut Vec<Note>) {
     }
 }
 
-fn conflict(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
+fn conflict(seen: &PrSnapshot<'_>, pr: &PullRequest, now: Timestamp) -> Option<Ruling> {
     let Mergeability::Conflicting { files } = &pr.mergeability else {
         return None;
     };
@@ -222,7 +223,9 @@ fn conflict(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
     Some((
         resume(
             seen,
+            now,
             Resuming {
+                answer: Answer::to(seen, &cause),
                 cause,
                 briefing,
                 limit,
@@ -234,7 +237,7 @@ fn conflict(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
     ))
 }
 
-fn red_checks(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
+fn red_checks(seen: &PrSnapshot<'_>, pr: &PullRequest, now: Timestamp) -> Option<Ruling> {
     let Checks::Failed { failed } = &pr.checks else {
         return None;
     };
@@ -251,7 +254,9 @@ fn red_checks(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
     Some((
         resume(
             seen,
+            now,
             Resuming {
+                answer: Answer::to(seen, &cause),
                 cause,
                 briefing,
                 limit,
@@ -263,50 +268,41 @@ fn red_checks(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
     ))
 }
 
-/// Changes that people asked for on the forge, and those that our own review agent asked for.
-fn requested_changes(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
-    let own = current_review(seen, pr)
+/// Changes that people asked for on the forge, and those that our own review agent asked for: both in one run.
+fn requested_changes(seen: &PrSnapshot<'_>, pr: &PullRequest, now: Timestamp) -> Option<Ruling> {
+    let own = current_review(seen, pr);
+    let asked: Vec<Asked> = own
+        .filter(|review| verdict_of(review) == Some(ReviewVerdict::RequestChanges))
         .and_then(|review| review.report.as_ref())
-        .filter(|report| report.verdict == ReviewVerdict::RequestChanges);
-    let wanted: Vec<&Review> = pr
-        .reviews
-        .iter()
-        .filter(|review| review.verdict == ReviewVerdict::RequestChanges)
+        .map(|report| Asked {
+            mark: OWN_REVIEW,
+            text: describe_review("the review agent", &report.summary, &report.comments),
+        })
+        .into_iter()
+        .chain(standing_reviews(seen, pr).map(|review| Asked {
+            mark: &review.id,
+            text: describe_review(&review.reviewer, &review.body, &review.comments),
+        }))
         .collect();
-    let (cause, comments) = if let Some(report) = own {
-        let cause = Cause {
-            kind: CauseKind::Review,
-            head: pr.head.clone(),
-            mark: "optio".to_owned(),
-        };
-        (
-            cause,
-            describe_review("the review agent", &report.summary, &report.comments),
-        )
-    } else if pr.decision == ReviewDecision::ChangesRequested && !wanted.is_empty() {
-        // bound to the reviews, not to the head: after a fix the reviewer has to speak again
-        let mut ids: Vec<&str> = wanted.iter().map(|review| review.id.as_str()).collect();
-        ids.sort_unstable();
-        let head = wanted
-            .iter()
-            .max_by_key(|review| review.at)
-            .map_or_else(|| pr.head.clone(), |review| review.commit.clone());
-        let comments = wanted
-            .iter()
-            .map(|review| describe_review(&review.reviewer, &review.body, &review.comments))
-            .collect::<Vec<_>>();
-        (
-            Cause {
-                kind: CauseKind::Review,
-                head,
-                mark: ids.join(","),
-            },
-            comments.join("\n\n"),
-        )
-    } else {
+    if asked.is_empty() {
         return None;
-    };
-    if seen.task.has_handled(&cause) && cause.head != pr.head {
+    }
+    if own.is_some_and(|review| {
+        review.blocking == Blocking::BlocksParent && !review.state.is_final()
+    }) {
+        // what it has to say goes into the same run; and it may be about to say what is on the forge already
+        return Some((wait("the review agent"), "review_at_work"));
+    }
+    let fresh: Vec<&Asked> = asked
+        .iter()
+        .filter(|asked| !asked.is_answered(seen, pr))
+        .collect();
+    let resumed_on_this_head = seen
+        .task
+        .handled
+        .iter()
+        .any(|cause| cause.kind == CauseKind::Review && cause.head == pr.head);
+    if fresh.is_empty() && !resumed_on_this_head {
         return None; // answered by a newer head; whether that is enough, the reviewer says: see `merge`
     }
     if !seen.settings.auto_resume_on_review {
@@ -315,19 +311,80 @@ fn requested_changes(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> 
             "changes_requested_no_auto_resume",
         ));
     }
+    // a reviewer who takes a request back leaves the others' answered: bound to each review, not to the set of them
+    let mut marks: Vec<&str> = fresh.iter().map(|asked| asked.mark).collect();
+    marks.sort_unstable();
+    let cause = Cause {
+        kind: CauseKind::Review,
+        head: pr.head.clone(),
+        mark: marks.join(","),
+    };
+    let texts: Vec<&str> = fresh.iter().map(|asked| asked.text.as_str()).collect();
     let briefing = Briefing {
-        review_comments: Some(comments),
+        review_comments: Some(texts.join("\n\n")),
         ..Briefing::default()
     };
-    let limit = seen.settings.attempts.review;
     let resuming = Resuming {
+        answer: if fresh.is_empty() {
+            Answer::Given
+        } else {
+            Answer::Owed
+        },
         cause,
         briefing,
-        limit,
+        limit: seen.settings.attempts.review,
         kind: RunKind::ResumeReview,
         reason: AttentionReason::ChangesRequested,
     };
-    Some((resume(seen, resuming), "changes_requested"))
+    Some((resume(seen, now, resuming), "changes_requested"))
+}
+
+/// The mark of what our own review agent asks for on a head.
+const OWN_REVIEW: &str = "optio";
+
+/// A request for changes.
+struct Asked<'a> {
+    mark: &'a str,
+    text: String,
+}
+
+impl Asked<'_> {
+    /// Whether a run was started for it. A review on the forge is one request whatever the head; our own review agent's
+    /// word is about one head.
+    fn is_answered(&self, seen: &PrSnapshot<'_>, pr: &PullRequest) -> bool {
+        seen.task.handled.iter().any(|cause| {
+            cause.kind == CauseKind::Review
+                && (self.mark != OWN_REVIEW || cause.head == pr.head)
+                && (cause.mark == self.mark || cause.mark.split(',').any(|mark| mark == self.mark))
+        })
+    }
+}
+
+/// The reviews on the forge that request changes, by its own rules; without those that our review agent put there.
+fn standing_reviews<'a>(
+    seen: &PrSnapshot<'a>,
+    pr: &'a PullRequest,
+) -> impl Iterator<Item = &'a Review> {
+    let own = seen.reviews;
+    pr.reviews.iter().filter(move |review| {
+        pr.decision == ReviewDecision::ChangesRequested
+            && review.verdict == ReviewVerdict::RequestChanges
+            && !own.iter().any(|own| is_same_review(own, review))
+    })
+}
+
+/// Whether a review on the forge is the one that our review agent gave. An adapter may put words around its summary.
+fn is_same_review(own: &SeenReview, review: &Review) -> bool {
+    own.head == review.commit
+        && own.report.as_ref().is_some_and(|report| {
+            let summary = report.summary.trim();
+            let same_words = if summary.is_empty() {
+                review.body.trim().is_empty() && review.comments == report.comments
+            } else {
+                review.body.contains(summary)
+            };
+            report.verdict == review.verdict && same_words
+        })
 }
 
 fn undecided_checks(seen: &PrSnapshot<'_>, pr: &PullRequest, now: Timestamp) -> Option<Ruling> {
@@ -348,17 +405,22 @@ fn undecided_checks(seen: &PrSnapshot<'_>, pr: &PullRequest, now: Timestamp) -> 
     Some((wait(waiting.0), waiting.1))
 }
 
+const NOT_A_DRAFT: &str = "somebody to mark it as ready for review (it is a draft)";
+
 /// The review agent: start it, wait for it, or go on because it approves this very commit.
 fn own_review(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
     let review = current_review(seen, pr);
-    let blocking = review.is_some_and(|review| review.blocking == Blocking::BlocksParent);
-    if !seen.settings.review_enabled && !blocking {
+    // a review that somebody asked for is asked for again on each new head; unless they took it back
+    let asked_for = seen.reviews.iter().any(|review| {
+        review.blocking == Blocking::BlocksParent && review.state != StateName::Cancelled
+    });
+    if !seen.settings.review_enabled && !asked_for {
         return None;
     }
     let Some(review) = review else {
         return Some(match seen.settings.review_trigger {
             ReviewTrigger::OnCiPass | ReviewTrigger::OnPrOpen if pr.draft => {
-                (wait("it is a draft"), "draft")
+                (wait(NOT_A_DRAFT), "draft")
             }
             ReviewTrigger::OnCiPass | ReviewTrigger::OnPrOpen => (
                 Action::StartReview {
@@ -374,6 +436,14 @@ fn own_review(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
     };
     match (review.state, verdict_of(review)) {
         (_, Some(ReviewVerdict::Approve)) => None,
+        // a person has looked at this head and decided what the review agent did not
+        (state, verdict)
+            if pr.decision == ReviewDecision::Approved
+                && state.is_final()
+                && verdict != Some(ReviewVerdict::RequestChanges) =>
+        {
+            None
+        }
         (_, Some(ReviewVerdict::Comment | ReviewVerdict::RequestChanges)) => {
             let summary =
                 "the review agent did not approve this commit; approve or change it by hand"
@@ -384,8 +454,13 @@ fn own_review(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
             ))
         }
         (state, None) if state.is_final() => {
+            let ended = match state {
+                StateName::Cancelled => "was cancelled",
+                StateName::Failed => "has failed",
+                _ => "gave no verdict",
+            };
             let summary = format!(
-                "the review agent's task has {state}: review by hand, or start the review agent again"
+                "the review agent's task {ended}: review by hand, or start the review agent again"
             );
             Some((
                 attention(seen, AttentionReason::Person { summary }),
@@ -398,12 +473,14 @@ fn own_review(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Option<Ruling> {
 
 fn merge(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Ruling {
     if pr.draft {
-        return (wait("it is a draft"), "draft");
+        return (wait(NOT_A_DRAFT), "draft");
     }
     match pr.decision {
-        ReviewDecision::Approved | ReviewDecision::NotRequired => {}
+        ReviewDecision::Approved => {}
+        // no review is needed; but who gave one all the same is heard
+        ReviewDecision::NotRequired if !requests_changes(pr) => {}
         ReviewDecision::Required => return (wait("a reviewer to approve it"), "review_required"),
-        ReviewDecision::ChangesRequested => {
+        ReviewDecision::NotRequired | ReviewDecision::ChangesRequested => {
             return (wait("the reviewer to look at it again"), "review_stands");
         }
         ReviewDecision::Unknown => {
@@ -443,18 +520,41 @@ fn merge(seen: &PrSnapshot<'_>, pr: &PullRequest) -> Ruling {
     }
 }
 
+fn requests_changes(pr: &PullRequest) -> bool {
+    let mut reviews = pr.reviews.iter();
+    reviews.any(|review| review.verdict == ReviewVerdict::RequestChanges)
+}
+
 struct Resuming {
     cause: Cause,
+    answer: Answer,
     briefing: Briefing,
     limit: u32,
     kind: RunKind,
     reason: AttentionReason,
 }
 
+/// Whether a run was started for a cause.
+enum Answer {
+    Owed,
+    Given,
+}
+
+impl Answer {
+    fn to(seen: &PrSnapshot<'_>, cause: &Cause) -> Self {
+        if seen.task.has_handled(cause) {
+            Self::Given
+        } else {
+            Self::Owed
+        }
+    }
+}
+
 /// One resume for one cause, and no more than the limit of its kind; then a person is asked.
-fn resume(seen: &PrSnapshot<'_>, resuming: Resuming) -> Action {
+fn resume(seen: &PrSnapshot<'_>, now: Timestamp, resuming: Resuming) -> Action {
     let Resuming {
         cause,
+        answer,
         briefing,
         limit,
         kind,
@@ -465,7 +565,19 @@ fn resume(seen: &PrSnapshot<'_>, resuming: Resuming) -> Action {
         CauseKind::Review => "requested changes",
         CauseKind::Conflict => "a merge conflict",
     };
-    if seen.task.has_handled(&cause) {
+    if matches!(answer, Answer::Given) {
+        match &seen.task.state {
+            // the run has only just ended, and a forge may show the head before its push for a while
+            TaskState::PrOpened { since } if elapsed(*since, now) < seen.settings.ci_grace() => {
+                return wait("the forge to show what the agent has pushed");
+            }
+            // they were told how that run ended, which says more than the words below
+            TaskState::NeedsAttention {
+                reason: AttentionReason::Person { .. },
+                ..
+            } => return nothing("it waits for a person"),
+            _ => {}
+        }
         let summary = format!(
             "the agent was resumed for {what} on {} and pushed nothing new; look at its log, then push to the branch or retry the task",
             cause.head.short()

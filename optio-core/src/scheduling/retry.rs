@@ -44,11 +44,12 @@ pub fn after_failure(
 ) -> AfterFailure {
     match failure.retry {
         RetryAdvice::Never => AfterFailure::GiveUp(failure.clone()),
-        RetryAdvice::Until(moment) => AfterFailure::TryAgain {
-            not_before: moment.max(now),
+        RetryAdvice::Until(moment) if moment > now => AfterFailure::TryAgain {
+            not_before: moment,
             attempts: before,
         },
-        RetryAdvice::Free => {
+        // a limit that is said to have been reset, and yet refuses, must not be tried without a pause for ever
+        RetryAdvice::Free | RetryAdvice::Until(_) => {
             let attempts = Attempts {
                 free: before.free.saturating_add(1),
                 ..before

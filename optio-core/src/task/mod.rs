@@ -6,6 +6,8 @@
 mod dependency;
 mod state;
 mod transition;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,7 @@ pub use self::{
 };
 use crate::{
     clock::Timestamp,
+    failure::FailureClass,
     id::{RepoId, TaskId, WorkspaceId},
     money::Usage,
     pull_request::{CommitId, PullRequestRef},
@@ -231,7 +234,9 @@ impl Task {
             TaskEvent::Enqueued { next } => {
                 if let Some(cause) = next.cause {
                     self.attempts.count(cause.kind);
-                    self.handled.push(cause);
+                    if !self.has_handled(&cause) {
+                        self.handled.push(cause);
+                    }
                 }
             }
             TaskEvent::Placed { workspace, .. } => {
@@ -243,12 +248,26 @@ impl Task {
                 self.attempts.failures = 0;
                 self.attempts.free = 0;
             }
-            TaskEvent::Retried { .. } => self.attempts = Attempts::default(),
+            TaskEvent::Retried { .. } => self.begin_anew(),
+            // a retry too, only that it has to wait
+            TaskEvent::Blocked if self.state.is_final() => self.begin_anew(),
             _ => {}
         }
         self.state = next;
         self.updated_at = now;
         Ok(())
+    }
+
+    /// Whoever retries a task gives it all attempts again, and what was tried may be tried again.
+    fn begin_anew(&mut self) {
+        self.attempts = Attempts::default();
+        self.handled.clear();
+        // a pull request that was closed is not opened again: the next run opens another one
+        if let TaskState::Failed { failure, .. } = &self.state
+            && failure.class == FailureClass::PrClosed
+        {
+            self.pull_request = None;
+        }
     }
 
     /// The task whose pull request this one reviews.

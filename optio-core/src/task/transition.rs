@@ -9,6 +9,7 @@ use crate::{
     failure::Failure,
     id::{RunId, WorkspaceId},
     pull_request::PullRequestRef,
+    run::RunKind,
 };
 
 /// Something that happened to a task.
@@ -67,7 +68,7 @@ pub enum TaskEvent {
         /// What the next run is to do.
         next: NextRun,
     },
-    /// It is watched again: the cause of the attention it needed is gone, or its pull request was opened again.
+    /// It is watched again: the cause of the attention it needed is gone, or somebody says that it is.
     Watched,
 }
 
@@ -110,8 +111,11 @@ impl TaskState {
     pub fn apply(self, event: TaskEvent, now: Timestamp) -> Result<Self, InvalidTransition> {
         use TaskEvent as E;
         Ok(match (self, event) {
-            // a queued one, when it was given something more to wait for
-            (Self::Pending | Self::Queued { .. }, E::Blocked) => Self::WaitingOnDeps,
+            (Self::Pending, E::Blocked) => Self::WaitingOnDeps,
+            // a queued one, when it was given something more to wait for. What any other run is about would be lost
+            (Self::Queued { next, .. }, E::Blocked) if next.kind == RunKind::First => {
+                Self::WaitingOnDeps
+            }
             (
                 Self::Pending
                 | Self::WaitingOnDeps
