@@ -254,7 +254,7 @@ fn git<'a>(dir: &Path, args: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// Waits for something that only another process brings about.
-async fn eventually(what: &str, so: impl Fn() -> bool + Send) {
+async fn eventually(what: &str, so: impl Fn() -> bool + Send + Sync) {
     let wait = async {
         while !so() {
             tokio::time::sleep(Duration::from_millis(5)).await;
