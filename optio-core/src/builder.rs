@@ -161,13 +161,23 @@ impl OptioBuilder {
             return Err(BuildError::NoForge);
         }
         // a name of its own for each start: what an earlier process of ours held is not ours
-        let mut settings = self.settings.unwrap_or_else(|| Settings::new(WorkerId(format!("worker-{}", RunId::generate(&*clock).short()))));
+        let mut settings = self.settings.unwrap_or_else(|| {
+            Settings::new(WorkerId(format!(
+                "worker-{}",
+                RunId::generate(&*clock).short()
+            )))
+        });
         settings.limits = self.limits.unwrap_or(settings.limits);
         settings.prompts = self.prompts.unwrap_or(settings.prompts);
-        settings.prompts.check().map_err(|error| BuildError::Prompt(error.to_string()))?;
+        settings
+            .prompts
+            .check()
+            .map_err(|error| BuildError::Prompt(error.to_string()))?;
         let ports = Ports {
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new())),
-            queue: self.queue.unwrap_or_else(|| Arc::new(MemoryQueue::new(Arc::clone(&clock)))),
+            queue: self
+                .queue
+                .unwrap_or_else(|| Arc::new(MemoryQueue::new(Arc::clone(&clock)))),
             runtime,
             agents,
             forges: self.forges,

@@ -110,8 +110,12 @@ impl CronLine {
     }
 
     fn pattern(&self) -> Result<croner::Cron, CronError> {
-        self.line
-            .parse::<croner::Cron>()
+        // a field for seconds or years would be read as something else by every other cron
+        croner::parser::CronParser::builder()
+            .seconds(croner::parser::Seconds::Disallowed)
+            .year(croner::parser::Year::Disallowed)
+            .build()
+            .parse(&self.line)
             .map_err(|error| CronError::Line {
                 line: self.line.clone(),
                 reason: error.to_string(),

@@ -86,7 +86,7 @@ pub enum LogStream {
 
 /// What an entry says, whichever agent wrote it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum TranscriptEvent {
     /// The agent began or resumed a session.

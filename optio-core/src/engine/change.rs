@@ -33,22 +33,44 @@ impl From<&'static str> for Because {
 
 impl Because {
     pub(crate) fn detailed(rule: &'static str, detail: impl Into<String>) -> Self {
-        Self { rule, detail: Some(detail.into()) }
+        Self {
+            rule,
+            detail: Some(detail.into()),
+        }
     }
 }
 
 impl<'e> Change<'e> {
     pub(crate) fn new(engine: &'e Optio, actor: &'static str) -> Self {
-        Self { engine, actor, commit: Commit::new() }
+        Self {
+            engine,
+            actor,
+            commit: Commit::new(),
+        }
     }
 
     /// Moves a task on. It is written by [`put`](Self::put), once, after its last event.
-    pub(crate) fn apply(&mut self, task: &mut Task, event: TaskEvent, because: impl Into<Because>) -> Result<()> {
+    pub(crate) fn apply(
+        &mut self,
+        task: &mut Task,
+        event: TaskEvent,
+        because: impl Into<Because>,
+    ) -> Result<()> {
         let because = because.into();
         let (from, name, at) = (task.state.name(), event.name(), self.engine.now());
         let detail = because.detail.or_else(|| describe(&event));
-        task.apply(event, at).map_err(|error| Error::conflict("optio", error.to_string()).caused_by(error))?;
-        self.audit(task, Some(from), name, Because { rule: because.rule, detail }, at);
+        task.apply(event, at)
+            .map_err(|error| Error::conflict("optio", error.to_string()).caused_by(error))?;
+        self.audit(
+            task,
+            Some(from),
+            name,
+            Because {
+                rule: because.rule,
+                detail,
+            },
+            at,
+        );
         Ok(())
     }
 
@@ -58,7 +80,14 @@ impl<'e> Change<'e> {
         self.audit(task, None, "created", because.into(), at);
     }
 
-    fn audit(&mut self, task: &Task, from: Option<crate::task::StateName>, event: &str, because: Because, at: crate::Timestamp) {
+    fn audit(
+        &mut self,
+        task: &Task,
+        from: Option<crate::task::StateName>,
+        event: &str,
+        because: Because,
+        at: crate::Timestamp,
+    ) {
         self.write(Write::Audit(Audit {
             task: task.id,
             at,
@@ -75,7 +104,10 @@ impl<'e> Change<'e> {
     pub(crate) fn put(&mut self, task: &Task) {
         self.write(Write::Task(task.clone()));
         self.follow_up(OutboxMessage::SyncQueue { task: task.id });
-        self.follow_up(OutboxMessage::TaskChanged { task: task.id, state: task.state.name() });
+        self.follow_up(OutboxMessage::TaskChanged {
+            task: task.id,
+            state: task.state.name(),
+        });
     }
 
     /// Writes a task of which only data has changed.
@@ -87,7 +119,13 @@ impl<'e> Change<'e> {
     pub(crate) fn follow_up(&mut self, message: OutboxMessage) {
         let clock = self.engine.clock();
         let at = clock.now();
-        self.write(Write::Outbox(OutboxEntry { id: OutboxId::generate(clock), message, at, not_before: at, attempts: 0 }));
+        self.write(Write::Outbox(OutboxEntry {
+            id: OutboxId::generate(clock),
+            message,
+            at,
+            not_before: at,
+            attempts: 0,
+        }));
     }
 
     pub(crate) fn write(&mut self, write: Write) {
@@ -102,7 +140,11 @@ impl<'e> Change<'e> {
     /// Carries it out, all or nothing.
     pub(crate) async fn commit(self) -> Result<()> {
         let engine = self.engine;
-        let follows = self.commit.writes.iter().any(|write| matches!(write, Write::Outbox(_)));
+        let follows = self
+            .commit
+            .writes
+            .iter()
+            .any(|write| matches!(write, Write::Outbox(_)));
         engine.store().commit(self.commit).await?;
         if follows {
             engine.wake_relay();
@@ -115,10 +157,15 @@ impl<'e> Change<'e> {
 fn describe(event: &TaskEvent) -> Option<String> {
     use crate::task::{AttentionReason, Completion};
     match event {
-        TaskEvent::Enqueued { next } | TaskEvent::Retried { next } => Some(format!("for a {} run", next.kind)),
+        TaskEvent::Enqueued { next } | TaskEvent::Retried { next } => {
+            Some(format!("for a {} run", next.kind))
+        }
         TaskEvent::Requeued { hold, .. } => hold.clone(),
         TaskEvent::Placed { run, workspace } => Some(format!("{run} in {workspace}")),
-        TaskEvent::PrFound { pull_request } => Some(format!("pull request {} {}", pull_request.number, pull_request.url)),
+        TaskEvent::PrFound { pull_request } => Some(format!(
+            "pull request {} {}",
+            pull_request.number, pull_request.url
+        )),
         TaskEvent::AttentionNeeded { reason } => Some(match reason {
             AttentionReason::CiFailed => "its checks failed".to_owned(),
             AttentionReason::ChangesRequested => "a review requested changes".to_owned(),

@@ -15,8 +15,8 @@ use crate::{
     schedule::{CronLine, Schedule},
     store::{TaskQuery, Write},
     task::{
-        Attempts, Blocking, Briefing, CycleError, DEFAULT_PRIORITY, DependencyVerdict, NextRun, StateName, Task, TaskEvent,
-        TaskRole, TaskState, TicketRef, check_acyclic, dependencies,
+        Attempts, Blocking, Briefing, CycleError, DEFAULT_PRIORITY, DependencyVerdict, NextRun,
+        StateName, Task, TaskEvent, TaskRole, TaskState, TicketRef, check_acyclic, dependencies,
     },
     webhook::Webhook,
 };
@@ -128,7 +128,13 @@ impl Optio {
         }
         let repo = self.store().repo(new.repo).await?;
         let id = TaskId::generate(self.clock());
-        let depends_on: Vec<TaskId> = new.depends_on.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let depends_on: Vec<TaskId> = new
+            .depends_on
+            .iter()
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
         self.refuse_cycles(id, &depends_on).await?;
         let now = self.now();
         let mut task = Task {
@@ -175,7 +181,10 @@ impl Optio {
             DependencyVerdict::Ready => TaskEvent::Enqueued { next },
             DependencyVerdict::Waiting(_) => TaskEvent::Blocked,
             DependencyVerdict::Broken(broken, state) => TaskEvent::Failed {
-                failure: crate::failure::Failure::new(crate::failure::FailureClass::DependencyFailed).with_detail(format!("{broken} has {state}")),
+                failure: crate::failure::Failure::new(
+                    crate::failure::FailureClass::DependencyFailed,
+                )
+                .with_detail(format!("{broken} has {state}")),
             },
         })
     }
@@ -190,7 +199,9 @@ impl Optio {
             };
             states.push((dependency, state));
         }
-        Ok(dependencies(states.iter().map(|(task, state)| (*task, state.as_ref()))))
+        Ok(dependencies(
+            states.iter().map(|(task, state)| (*task, state.as_ref())),
+        ))
     }
 
     /// Adds dependencies to a task that is not at work yet.
@@ -200,14 +211,25 @@ impl Optio {
     pub async fn add_dependencies(&self, id: TaskId, more: &[TaskId]) -> Result<Task> {
         retry_conflicts(|| async {
             let mut task = self.store().task(id).await?;
-            if !matches!(task.state.name(), StateName::Pending | StateName::WaitingOnDeps | StateName::Queued) {
-                return Err(Error::invalid("optio", format!("{id} is {}: only a task that was not started can wait for others", task.state.name())));
+            if !matches!(
+                task.state.name(),
+                StateName::Pending | StateName::WaitingOnDeps | StateName::Queued
+            ) {
+                return Err(Error::invalid(
+                    "optio",
+                    format!(
+                        "{id} is {}: only a task that was not started can wait for others",
+                        task.state.name()
+                    ),
+                ));
             }
             let all: BTreeSet<TaskId> = task.depends_on.iter().chain(more).copied().collect();
             task.depends_on = all.into_iter().collect();
             self.refuse_cycles(id, &task.depends_on).await?;
             let mut change = self.change("api");
-            if task.state.name() == StateName::Queued && self.dependency_verdict(&task).await? != DependencyVerdict::Ready {
+            if task.state.name() == StateName::Queued
+                && self.dependency_verdict(&task).await? != DependencyVerdict::Ready
+            {
                 change.apply(&mut task, TaskEvent::Blocked, "dependencies_added")?;
             }
             change.put(&task);
@@ -225,14 +247,22 @@ impl Optio {
             if edges.contains_key(&next) {
                 continue;
             }
-            let task = self.store().task(next).await.map_err(|error| match error.kind() {
-                ErrorKind::NotFound => Error::not_found("optio", format!("{next}, which the task is to wait for,")),
-                _ => error,
-            })?;
+            let task = self
+                .store()
+                .task(next)
+                .await
+                .map_err(|error| match error.kind() {
+                    ErrorKind::NotFound => {
+                        Error::not_found("optio", format!("{next}, which the task is to wait for,"))
+                    }
+                    _ => error,
+                })?;
             open.extend(task.depends_on.iter().copied());
             edges.insert(next, task.depends_on);
         }
-        check_acyclic(&edges).map_err(|cycle: CycleError| Error::invalid("optio", cycle.to_string()).caused_by(cycle))
+        check_acyclic(&edges).map_err(|cycle: CycleError| {
+            Error::invalid("optio", cycle.to_string()).caused_by(cycle)
+        })
     }
 
     /// Cancels a task in any live state. Its agent, if one is at work, is stopped; its work is saved.
@@ -245,7 +275,10 @@ impl Optio {
         let task = retry_conflicts(|| async {
             let mut task = self.store().task(id).await?;
             if task.state.is_final() {
-                return Err(Error::invalid("optio", format!("{id} is {} already", task.state.name())));
+                return Err(Error::invalid(
+                    "optio",
+                    format!("{id} is {} already", task.state.name()),
+                ));
             }
             let mut change = self.change("api");
             change.apply(&mut task, TaskEvent::Cancelled, "cancelled")?;
@@ -256,7 +289,14 @@ impl Optio {
         })
         .await?;
         self.hint(Hint::Task { task: id }).await;
-        for review in self.store().tasks(&TaskQuery { parent: Some(id), ..TaskQuery::default() }).await? {
+        for review in self
+            .store()
+            .tasks(&TaskQuery {
+                parent: Some(id),
+                ..TaskQuery::default()
+            })
+            .await?
+        {
             if !review.state.is_final() {
                 Box::pin(self.cancel(review.id)).await?;
             }
@@ -309,8 +349,15 @@ impl Optio {
     /// # Errors
     /// A backend failed; those before it were retried.
     pub async fn retry_failed(&self, repo: Option<RepoId>) -> Result<Vec<TaskId>> {
-        let failed = self.store().tasks(&TaskQuery { repo, ..TaskQuery::in_states([StateName::Failed]) }).await?;
-        self.each(failed, |id| async move { self.retry(id).await }).await
+        let failed = self
+            .store()
+            .tasks(&TaskQuery {
+                repo,
+                ..TaskQuery::in_states([StateName::Failed])
+            })
+            .await?;
+        self.each(failed, |id| async move { self.retry(id).await })
+            .await
     }
 
     /// Cancels every task that has not ended; of one repository, or all. Returns those that were.
@@ -319,11 +366,22 @@ impl Optio {
     /// A backend failed; those before it were cancelled.
     pub async fn cancel_active(&self, repo: Option<RepoId>) -> Result<Vec<TaskId>> {
         let live = StateName::ALL.into_iter().filter(|state| !state.is_final());
-        let active = self.store().tasks(&TaskQuery { repo, ..TaskQuery::in_states(live) }).await?;
-        self.each(active, |id| async move { self.cancel(id).await }).await
+        let active = self
+            .store()
+            .tasks(&TaskQuery {
+                repo,
+                ..TaskQuery::in_states(live)
+            })
+            .await?;
+        self.each(active, |id| async move { self.cancel(id).await })
+            .await
     }
 
-    async fn each<F: Future<Output = Result<Task>>>(&self, tasks: Vec<Task>, act: impl Fn(TaskId) -> F) -> Result<Vec<TaskId>> {
+    async fn each<F: Future<Output = Result<Task>>>(
+        &self,
+        tasks: Vec<Task>,
+        act: impl Fn(TaskId) -> F,
+    ) -> Result<Vec<TaskId>> {
         let mut done = Vec::new();
         for task in tasks {
             match act(task.id).await {
@@ -362,20 +420,55 @@ impl Optio {
     /// The task has no open pull request, or a review of its head is there already.
     pub async fn start_review(&self, id: TaskId) -> Result<Task> {
         let task = self.store().task(id).await?;
-        let Some(pull_request) = task.pull_request.clone().filter(|_| matches!(task.state.name(), StateName::PrOpened | StateName::NeedsAttention)) else {
-            return Err(Error::invalid("optio", format!("{id} is {}: only a task with an open pull request can be reviewed", task.state.name())));
+        let Some(pull_request) = task.pull_request.clone().filter(|_| {
+            matches!(
+                task.state.name(),
+                StateName::PrOpened | StateName::NeedsAttention
+            )
+        }) else {
+            return Err(Error::invalid(
+                "optio",
+                format!(
+                    "{id} is {}: only a task with an open pull request can be reviewed",
+                    task.state.name()
+                ),
+            ));
         };
         let repo = self.store().repo(task.repo).await?;
-        let seen = self.forge(&repo.url)?.pull_request(&repo, pull_request.number).await?;
+        let seen = self
+            .forge(&repo.url)?
+            .pull_request(&repo, pull_request.number)
+            .await?;
         self.spawn_review("api", task, &repo, seen.head).await
     }
 
     /// Makes the review subtask of a task, for one commit.
-    pub(crate) async fn spawn_review(&self, actor: &'static str, mut parent: Task, repo: &Repo, head: CommitId) -> Result<Task> {
-        let known = self.store().tasks(&TaskQuery { parent: Some(parent.id), ..TaskQuery::default() }).await?;
-        let same = known.iter().any(|review| matches!(&review.role, TaskRole::Review { head: of, .. } if *of == head) && !matches!(review.state.name(), StateName::Failed | StateName::Cancelled));
+    pub(crate) async fn spawn_review(
+        &self,
+        actor: &'static str,
+        mut parent: Task,
+        repo: &Repo,
+        head: CommitId,
+    ) -> Result<Task> {
+        let known = self
+            .store()
+            .tasks(&TaskQuery {
+                parent: Some(parent.id),
+                ..TaskQuery::default()
+            })
+            .await?;
+        let same = known.iter().any(|review| {
+            matches!(&review.role, TaskRole::Review { head: of, .. } if *of == head)
+                && !matches!(
+                    review.state.name(),
+                    StateName::Failed | StateName::Cancelled
+                )
+        });
         if same {
-            return Err(Error::invalid("optio", format!("a review of {} is there already", head.short())));
+            return Err(Error::invalid(
+                "optio",
+                format!("a review of {} is there already", head.short()),
+            ));
         }
         let now = self.now();
         let id = TaskId::generate(self.clock());
@@ -385,8 +478,16 @@ impl Optio {
             body: parent.body.clone(),
             // a review unblocks work that is nearly done: it goes before its parent's siblings
             priority: parent.priority.saturating_sub(1),
-            model: repo.settings.review_model.clone().or_else(|| parent.model.clone()),
-            role: TaskRole::Review { parent: parent.id, blocks_parent: Blocking::BlocksParent, head },
+            model: repo
+                .settings
+                .review_model
+                .clone()
+                .or_else(|| parent.model.clone()),
+            role: TaskRole::Review {
+                parent: parent.id,
+                blocks_parent: Blocking::BlocksParent,
+                head,
+            },
             depends_on: Vec::new(),
             ticket: None,
             state: TaskState::Pending,
@@ -404,8 +505,21 @@ impl Optio {
             ..parent.clone()
         };
         let mut change = self.change(actor);
-        change.created(&review, Because::detailed("review_wanted", format!("of {}", parent.id)));
-        change.apply(&mut review, TaskEvent::Enqueued { next: NextRun { kind: RunKind::Review, cause: None, briefing: Briefing::default() } }, "review_wanted")?;
+        change.created(
+            &review,
+            Because::detailed("review_wanted", format!("of {}", parent.id)),
+        );
+        change.apply(
+            &mut review,
+            TaskEvent::Enqueued {
+                next: NextRun {
+                    kind: RunKind::Review,
+                    cause: None,
+                    briefing: Briefing::default(),
+                },
+            },
+            "review_wanted",
+        )?;
         change.put(&review);
         // the parent's version makes it one review, however many watchers want it
         parent.updated_at = now;
@@ -420,10 +534,16 @@ impl Optio {
     /// # Errors
     /// No forge handles it, it does not exist or cannot be reached, it was added before, a setting is out of range.
     pub async fn add_repo(&self, url: RepoUrl, settings: RepoSettings) -> Result<Repo> {
-        settings.check().map_err(|error| Error::invalid("optio", error.to_string()))?;
+        settings
+            .check()
+            .map_err(|error| Error::invalid("optio", error.to_string()))?;
         self.check_agent(&settings)?;
         if let Some(known) = self.store().repo_by_url(&url).await? {
-            return Err(Error::conflict("optio", format!("{url} was added before, as {}", known.id)).with_retry(crate::Retry::Never));
+            return Err(Error::conflict(
+                "optio",
+                format!("{url} was added before, as {}", known.id),
+            )
+            .with_retry(crate::Retry::Never));
         }
         let facts = self.forge(&url)?.repository(&url).await?;
         let mut repo = Repo {
@@ -448,7 +568,9 @@ impl Optio {
     /// It does not exist, or a setting is out of range; nothing is changed then.
     pub async fn update_repo(&self, id: RepoId, patch: RepoPatch) -> Result<Repo> {
         if let Some(settings) = &patch.settings {
-            settings.check().map_err(|error| Error::invalid("optio", error.to_string()))?;
+            settings
+                .check()
+                .map_err(|error| Error::invalid("optio", error.to_string()))?;
             self.check_agent(settings)?;
         }
         let repo = retry_conflicts(|| async {
@@ -470,8 +592,15 @@ impl Optio {
         let agents = &self.ports().agents;
         match &settings.agent {
             Some(name) if !agents.contains_key(name) => {
-                let known = agents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                Err(Error::invalid("optio", format!("there is no agent called {name:?}: choose one of {known}")))
+                let known = agents
+                    .keys()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                Err(Error::invalid(
+                    "optio",
+                    format!("there is no agent called {name:?}: choose one of {known}"),
+                ))
             }
             _ => Ok(()),
         }
@@ -484,11 +613,17 @@ impl Optio {
     pub async fn add_schedule(&self, new: NewSchedule) -> Result<Schedule> {
         self.store().repo(new.repo).await?;
         if new.title.trim().is_empty() {
-            return Err(Error::invalid("optio", "the tasks of a schedule need a title"));
+            return Err(Error::invalid(
+                "optio",
+                "the tasks of a schedule need a title",
+            ));
         }
         let next_at = new.cron.next_after(self.now());
         if next_at.is_none() {
-            return Err(Error::invalid("optio", format!("{:?} never comes round", new.cron.line())));
+            return Err(Error::invalid(
+                "optio",
+                format!("{:?} never comes round", new.cron.line()),
+            ));
         }
         let mut schedule = Schedule {
             id: ScheduleId::generate(self.clock()),
@@ -523,17 +658,38 @@ impl Optio {
     ///
     /// # Errors
     /// The address is not http or https, or nothing is set up to send webhooks.
-    pub async fn add_webhook(&self, url: String, secret: String, states: Vec<StateName>) -> Result<Webhook> {
+    pub async fn add_webhook(
+        &self,
+        url: String,
+        secret: String,
+        states: Vec<StateName>,
+    ) -> Result<Webhook> {
         if self.ports().webhooks.is_none() {
-            return Err(Error::new(ErrorKind::Unsupported, "optio", "nothing is set up to send webhooks"));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "optio",
+                "nothing is set up to send webhooks",
+            ));
         }
         if !url.starts_with("https://") && !url.starts_with("http://") {
-            return Err(Error::invalid("optio", format!("{url:?} is not an http or https address")));
+            return Err(Error::invalid(
+                "optio",
+                format!("{url:?} is not an http or https address"),
+            ));
         }
         if secret.is_empty() {
-            return Err(Error::invalid("optio", "a webhook needs a secret, with which its messages are signed"));
+            return Err(Error::invalid(
+                "optio",
+                "a webhook needs a secret, with which its messages are signed",
+            ));
         }
-        let mut webhook = Webhook { id: WebhookId::generate(self.clock()), url, secret, states, version: 0 };
+        let mut webhook = Webhook {
+            id: WebhookId::generate(self.clock()),
+            url,
+            secret,
+            states,
+            version: 0,
+        };
         let mut change = self.change("api");
         change.write(Write::Webhook(webhook.clone()));
         change.commit().await?;
@@ -554,7 +710,16 @@ impl Optio {
 
 /// `optio/fix-the-flaky-login-test-k2m4p6r8`: readable, and unique by its end.
 fn branch_name(title: &str, id: TaskId) -> String {
-    let words: String = title.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { ' ' }).collect();
+    let words: String = title
+        .chars()
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter.to_ascii_lowercase()
+            } else {
+                ' '
+            }
+        })
+        .collect();
     let mut slug = String::new();
     for word in words.split_whitespace() {
         if slug.len() + word.len() > 40 {
@@ -565,5 +730,9 @@ fn branch_name(title: &str, id: TaskId) -> String {
         }
         slug.push_str(word);
     }
-    if slug.is_empty() { format!("optio/{}", id.short()) } else { format!("optio/{slug}-{}", id.short()) }
+    if slug.is_empty() {
+        format!("optio/{}", id.short())
+    } else {
+        format!("optio/{slug}-{}", id.short())
+    }
 }

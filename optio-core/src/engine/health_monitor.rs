@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::{Optio, git::Git};
 use crate::{
@@ -50,22 +51,22 @@ impl Optio {
     }
 
     pub(crate) async fn monitor_health(&self, shutdown: CancellationToken) {
-        let adopted = TaskTracker::new();
+        let mut adopted = JoinSet::new();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(self.settings().health_interval) => {}
             }
             let looked = async {
-                self.adopt_runs(&adopted, &shutdown).await?;
+                while adopted.try_join_next().is_some() {}
+                self.adopt_runs(&mut adopted, &shutdown).await?;
                 self.tick_health_monitor().await
             };
             if let Err(error) = looked.await {
                 tracing::warn!(%error, "health could not be looked at");
             }
         }
-        adopted.close();
-        adopted.wait().await;
+        while adopted.join_next().await.is_some() {}
     }
 
     async fn tend_pool(&self) -> Result<()> {
@@ -76,21 +77,28 @@ impl Optio {
                 ..RunQuery::default()
             })
             .await?;
+        let queued = self
+            .store()
+            .tasks(&TaskQuery::in_states([StateName::Queued]))
+            .await?;
+        let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
+        let see = |workspace: Workspace| {
+            let here = live.iter().filter(|run| run.workspace == workspace.id);
+            let back = queued
+                .iter()
+                .filter(|task| task.runs > 0 && task.last_workspace == Some(workspace.id));
+            SeenWorkspace {
+                live_runs: count(here.count()),
+                awaited_by: count(back.count()),
+                workspace,
+            }
+        };
         let known: Vec<SeenWorkspace> = self
             .store()
             .workspaces()
             .await?
             .into_iter()
-            .map(|workspace| {
-                let live_runs = live
-                    .iter()
-                    .filter(|run| run.workspace == workspace.id)
-                    .count();
-                SeenWorkspace {
-                    workspace,
-                    live_runs: u32::try_from(live_runs).unwrap_or(u32::MAX),
-                }
-            })
+            .map(see)
             .collect();
         let observed = self
             .runtime()

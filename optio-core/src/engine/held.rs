@@ -30,7 +30,13 @@ pub(crate) struct Held {
 impl Held {
     /// Holds a run that was just stored with our lease.
     pub(crate) fn new(engine: &Optio, run: Run) -> Self {
-        Self { engine: engine.clone(), id: run.id, task: run.task, run: Mutex::new(run), lost: CancellationToken::new() }
+        Self {
+            engine: engine.clone(),
+            id: run.id,
+            task: run.task,
+            run: Mutex::new(run),
+            lost: CancellationToken::new(),
+        }
     }
 
     /// Takes over a run whose holder is gone: from now on the old holder can write nothing.
@@ -40,12 +46,21 @@ impl Held {
     pub(crate) async fn take_over(engine: &Optio, mut run: Run, allowed: TakeOver) -> Result<Self> {
         let now = engine.now();
         if allowed == TakeOver::AfterLease && run.lease.until > now {
-            return Err(Error::conflict("optio", format!("{} belongs to {} until {}", run.id, run.lease.holder, run.lease.until)));
+            return Err(Error::conflict(
+                "optio",
+                format!(
+                    "{} belongs to {} until {}",
+                    run.id, run.lease.holder, run.lease.until
+                ),
+            ));
         }
         tracing::info!(run = %run.id, task = %run.task, from = %run.lease.holder, "run adopted");
         run.epoch += 1;
         run.lease = engine.new_lease(now);
-        engine.store().commit(Commit::new().with(Write::TakeOver(run.clone()))).await?;
+        engine
+            .store()
+            .commit(Commit::new().with(Write::TakeOver(run.clone())))
+            .await?;
         Ok(Self::new(engine, run))
     }
 
@@ -82,11 +97,27 @@ impl Held {
         Ok(())
     }
 
+    /// Lets the run go: whoever comes next may take it over at once.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub(crate) async fn let_go(&self) -> Result<()> {
+        let mut run = self.run.lock().await;
+        let mut next = run.clone();
+        next.lease.until = self.engine.now();
+        self.write(self.engine.change("worker"), &next).await?;
+        *run = next;
+        Ok(())
+    }
+
     /// Writes the run together with its task; again with a fresh task as long as somebody else changes that meanwhile.
     ///
     /// # Errors
     /// As [`update`](Self::update), and those of `edit`.
-    pub(crate) async fn update_with_task(&self, edit: impl Fn(&mut Run, &mut Task, &mut Change<'_>) -> Result<()> + Sync) -> Result<Task> {
+    pub(crate) async fn update_with_task(
+        &self,
+        edit: impl Fn(&mut Run, &mut Task, &mut Change<'_>) -> Result<()> + Sync,
+    ) -> Result<Task> {
         let mut run = self.run.lock().await;
         let mut races = 0;
         loop {
@@ -101,7 +132,13 @@ impl Held {
                     task.version += 1;
                     return Ok(task);
                 }
-                Err(error) if error.kind() == ErrorKind::Conflict && races < super::MAX_RACES && !self.lost.is_cancelled() => races += 1,
+                Err(error)
+                    if error.kind() == ErrorKind::Conflict
+                        && races < super::MAX_RACES
+                        && !self.lost.is_cancelled() =>
+                {
+                    races += 1
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -112,7 +149,11 @@ impl Held {
     ///
     /// # Errors
     /// As [`update_with_task`](Self::update_with_task).
-    pub(crate) async fn end(&self, outcome: &RunOutcome, follow: impl Fn(&Run, &mut Task, &mut Change<'_>) -> Result<()> + Sync) -> Result<()> {
+    pub(crate) async fn end(
+        &self,
+        outcome: &RunOutcome,
+        follow: impl Fn(&Run, &mut Task, &mut Change<'_>) -> Result<()> + Sync,
+    ) -> Result<()> {
         let mut races = 0;
         loop {
             let parent = match self.engine.store().task(self.task).await?.parent() {
@@ -121,7 +162,10 @@ impl Held {
             };
             let ended = self.update_with_task(|run, task, change| {
                 let at = self.engine.now();
-                run.phase = RunPhase::Ended { outcome: outcome.clone(), at };
+                run.phase = RunPhase::Ended {
+                    outcome: outcome.clone(),
+                    at,
+                };
                 task.usage += run.usage();
                 if let Some(mut parent) = parent.clone() {
                     parent.usage += run.usage();
@@ -135,7 +179,13 @@ impl Held {
             match ended.await {
                 Ok(_) => return Ok(()),
                 // the parent has changed meanwhile
-                Err(error) if error.kind() == ErrorKind::Conflict && races < super::MAX_RACES && !self.lost.is_cancelled() => races += 1,
+                Err(error)
+                    if error.kind() == ErrorKind::Conflict
+                        && races < super::MAX_RACES
+                        && !self.lost.is_cancelled() =>
+                {
+                    races += 1
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -177,6 +227,9 @@ pub(crate) enum TakeOver {
 
 impl Optio {
     pub(crate) fn new_lease(&self, now: Timestamp) -> Lease {
-        Lease { holder: self.settings().worker.clone(), until: later(now, self.settings().lease) }
+        Lease {
+            holder: self.settings().worker.clone(),
+            until: later(now, self.settings().lease),
+        }
     }
 }

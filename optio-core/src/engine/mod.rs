@@ -165,38 +165,96 @@ impl Optio {
 
     /// The forge of a repository.
     pub(crate) fn forge(&self, url: &RepoUrl) -> Result<&Arc<dyn Forge>> {
-        self.inner.ports.forges.iter().find(|forge| forge.handles(url)).ok_or_else(|| {
-            let known: Vec<&str> = self.inner.ports.forges.iter().map(|forge| forge.name()).collect();
-            Error::invalid("optio", format!("no forge is set up for {url}: there is {}", if known.is_empty() { "none at all".to_owned() } else { known.join(", ") }))
-        })
+        self.inner
+            .ports
+            .forges
+            .iter()
+            .find(|forge| forge.handles(url))
+            .ok_or_else(|| {
+                let known: Vec<&str> = self
+                    .inner
+                    .ports
+                    .forges
+                    .iter()
+                    .map(|forge| forge.name())
+                    .collect();
+                Error::invalid(
+                    "optio",
+                    format!(
+                        "no forge is set up for {url}: there is {}",
+                        if known.is_empty() {
+                            "none at all".to_owned()
+                        } else {
+                            known.join(", ")
+                        }
+                    ),
+                )
+            })
     }
 
     /// The agent that a task asks for: its own, its repository's, or the default.
     pub(crate) fn agent_for(&self, task: &Task, repo: &Repo) -> Result<&Arc<dyn Agent>> {
         let agents = &self.inner.ports.agents;
-        let wanted = task.agent.as_ref().or(repo.settings.agent.as_ref()).or(self.inner.settings.default_agent.as_ref());
+        let wanted = task.agent.as_ref().or(repo.settings.agent.as_ref()).or(self
+            .inner
+            .settings
+            .default_agent
+            .as_ref());
         let wanted = wanted.or_else(|| agents.keys().next().filter(|_| agents.len() == 1));
-        let known = || agents.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let known = || {
+            agents
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         match wanted {
             Some(name) => agents.get(name).ok_or_else(|| {
-                Error::invalid("optio", format!("there is no agent called {name:?}: choose one of {}", known()))
+                Error::invalid(
+                    "optio",
+                    format!(
+                        "there is no agent called {name:?}: choose one of {}",
+                        known()
+                    ),
+                )
             }),
-            None => Err(Error::invalid("optio", format!("no agent was chosen for {}: set one of {} for the task or the repository", repo.url, known()))),
+            None => Err(Error::invalid(
+                "optio",
+                format!(
+                    "no agent was chosen for {}: set one of {} for the task or the repository",
+                    repo.url,
+                    known()
+                ),
+            )),
         }
     }
 
     /// One look at a task's pull request at a time: the lock that serialises them.
     fn look_lock(&self, task: TaskId) -> Arc<tokio::sync::Mutex<()>> {
-        let mut looking = self.inner.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looking = self
+            .inner
+            .looking
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         looking.retain(|_, lock| Arc::strong_count(lock) > 1);
         Arc::clone(looking.entry(task).or_default())
     }
 
     /// The limits that the queue is to keep, from the settings of every repository.
     pub(crate) async fn push_limits(&self) -> Result<()> {
-        let repos: BTreeMap<RepoId, u32> = self.store().repos().await?.into_iter().map(|repo| (repo.id, repo.settings.capacity())).collect();
+        let repos: BTreeMap<RepoId, u32> = self
+            .store()
+            .repos()
+            .await?
+            .into_iter()
+            .map(|repo| (repo.id, repo.settings.capacity()))
+            .collect();
         let defaults = crate::queue::QueueLimits::default();
-        let limits = crate::queue::QueueLimits { global: self.settings().limits.global, repos, ..defaults };
+        let limits = crate::queue::QueueLimits {
+            global: self.settings().limits.global,
+            repos,
+            ..defaults
+        };
         self.queue().set_limits(limits).await
     }
 }
@@ -205,11 +263,15 @@ impl Optio {
 pub(crate) const MAX_RACES: usize = 16;
 
 /// Tries again while somebody else was quicker.
-async fn retry_conflicts<T, F: Future<Output = Result<T>>>(mut attempt: impl FnMut() -> F) -> Result<T> {
+async fn retry_conflicts<T, F: Future<Output = Result<T>>>(
+    mut attempt: impl FnMut() -> F,
+) -> Result<T> {
     let mut races = 0;
     loop {
         match attempt().await {
-            Err(error) if error.kind() == crate::ErrorKind::Conflict && races < MAX_RACES => races += 1,
+            Err(error) if error.kind() == crate::ErrorKind::Conflict && races < MAX_RACES => {
+                races += 1
+            }
             result => return result,
         }
     }

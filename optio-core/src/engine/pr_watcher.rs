@@ -22,7 +22,11 @@ impl Optio {
     /// # Errors
     /// The store could not be read. What goes wrong with one pull request does not keep it from the others.
     pub async fn tick_pr_watcher(&self) -> Result<()> {
-        let watched = [StateName::PrOpened, StateName::NeedsAttention, StateName::Failed];
+        let watched = [
+            StateName::PrOpened,
+            StateName::NeedsAttention,
+            StateName::Failed,
+        ];
         for task in self.store().tasks(&TaskQuery::in_states(watched)).await? {
             if is_watched(&task) {
                 self.look_and_log(task.id).await;
@@ -65,9 +69,25 @@ impl Optio {
         match hint {
             Hint::Task { task } => self.look_if_watched(task).await,
             Hint::PullRequest { repo, number } => {
-                let watched = [StateName::PrOpened, StateName::NeedsAttention, StateName::Failed];
-                for task in self.store().tasks(&TaskQuery { repo: Some(repo), ..TaskQuery::in_states(watched) }).await? {
-                    if task.pull_request.as_ref().is_some_and(|known| known.number == number) && is_watched(&task) {
+                let watched = [
+                    StateName::PrOpened,
+                    StateName::NeedsAttention,
+                    StateName::Failed,
+                ];
+                for task in self
+                    .store()
+                    .tasks(&TaskQuery {
+                        repo: Some(repo),
+                        ..TaskQuery::in_states(watched)
+                    })
+                    .await?
+                {
+                    if task
+                        .pull_request
+                        .as_ref()
+                        .is_some_and(|known| known.number == number)
+                        && is_watched(&task)
+                    {
                         self.look_and_log(task.id).await;
                     }
                 }
@@ -96,7 +116,9 @@ impl Optio {
         match self.look_at_pull_request(id).await {
             Ok(()) => {}
             // somebody else moved it on: they, or the hint of their change, look again
-            Err(error) if error.kind() == ErrorKind::Conflict => tracing::debug!(task = %id, %error, "looked too late"),
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                tracing::debug!(task = %id, %error, "looked too late")
+            }
             Err(error) => tracing::warn!(task = %id, %error, "pull request could not be looked at"),
         }
     }
@@ -109,7 +131,9 @@ impl Optio {
         let lock = self.look_lock(id);
         let _one_at_a_time = lock.lock().await;
         let task = self.store().task(id).await?;
-        let Some(pull_request) = task.pull_request.as_ref().filter(|_| is_watched(&task)) else { return Ok(()) };
+        let Some(pull_request) = task.pull_request.as_ref().filter(|_| is_watched(&task)) else {
+            return Ok(());
+        };
         let repo = self.store().repo(task.repo).await?;
         let forge = self.forge(&repo.url)?;
         let seen = match forge.pull_request(&repo, pull_request.number).await {
@@ -133,13 +157,19 @@ impl Optio {
         let mut change = self.change("pr_watcher");
         let noted = note(&mut task, &decision.notes);
         let rule = decision.rule;
-        let well = matches!(decision.action, Action::Wait { .. } | Action::StartReview { .. } | Action::Merge { .. });
+        let well = matches!(
+            decision.action,
+            Action::Wait { .. } | Action::StartReview { .. } | Action::Merge { .. }
+        );
         let watched_again = well && task.state.name() == StateName::NeedsAttention;
         if watched_again {
             change.apply(&mut task, TaskEvent::Watched, rule)?;
         }
         match decision.action {
-            Action::Nothing { .. } | Action::Wait { .. } | Action::StartReview { .. } | Action::Merge { .. } => {
+            Action::Nothing { .. }
+            | Action::Wait { .. }
+            | Action::StartReview { .. }
+            | Action::Merge { .. } => {
                 if watched_again {
                     change.put(&task);
                 } else if noted {
@@ -151,7 +181,13 @@ impl Optio {
                 }
             }
             Action::Complete { commit } => {
-                change.apply(&mut task, TaskEvent::Completed { how: Completion::Merged { commit } }, rule)?;
+                change.apply(
+                    &mut task,
+                    TaskEvent::Completed {
+                        how: Completion::Merged { commit },
+                    },
+                    rule,
+                )?;
                 change.put(&task);
                 return change.commit().await;
             }
@@ -176,7 +212,10 @@ impl Optio {
             }
         }
         match decision.action {
-            Action::StartReview { head } => self.spawn_review("pr_watcher", task, repo, head).await.map(|_| ()),
+            Action::StartReview { head } => self
+                .spawn_review("pr_watcher", task, repo, head)
+                .await
+                .map(|_| ()),
             Action::Merge { head } => self.merge(task, repo, head).await,
             _ => Ok(()),
         }
@@ -184,7 +223,9 @@ impl Optio {
 
     /// Merges, and completes the task by what the forge says afterwards.
     async fn merge(&self, mut task: Task, repo: &Repo, head: CommitId) -> Result<()> {
-        let Some(pull_request) = task.pull_request.clone() else { return Ok(()) };
+        let Some(pull_request) = task.pull_request.clone() else {
+            return Ok(());
+        };
         // a last look: a task that was cancelled meanwhile is not merged
         let fresh = self.store().task(task.id).await?;
         if fresh.version != task.version {
@@ -205,8 +246,12 @@ impl Optio {
             // it may have worked all the same: the read below tells
             Err(error) => tracing::warn!(task = %task.id, %error, "merge failed"),
         }
-        if let PrState::Merged { commit } = forge.pull_request(repo, pull_request.number).await?.state {
-            let completed = TaskEvent::Completed { how: Completion::Merged { commit } };
+        if let PrState::Merged { commit } =
+            forge.pull_request(repo, pull_request.number).await?.state
+        {
+            let completed = TaskEvent::Completed {
+                how: Completion::Merged { commit },
+            };
             let mut change = self.change("pr_watcher");
             if task.state.name() == StateName::NeedsAttention {
                 change.apply(&mut task, TaskEvent::Watched, "ready")?;
@@ -220,17 +265,38 @@ impl Optio {
 
     /// The review subtasks of a task, oldest first.
     pub(crate) async fn seen_reviews(&self, parent: TaskId) -> Result<Vec<SeenReview>> {
-        let reviews = self.store().tasks(&TaskQuery { parent: Some(parent), ..TaskQuery::default() }).await?;
+        let reviews = self
+            .store()
+            .tasks(&TaskQuery {
+                parent: Some(parent),
+                ..TaskQuery::default()
+            })
+            .await?;
         Ok(reviews
             .into_iter()
             .filter_map(|review| {
-                let TaskRole::Review { head, blocks_parent, .. } = review.role else { return None };
+                let TaskRole::Review {
+                    head,
+                    blocks_parent,
+                    ..
+                } = review.role
+                else {
+                    return None;
+                };
                 let state = review.state.name();
                 let report = match review.state {
-                    TaskState::Completed { how: Completion::Reviewed { report, .. }, .. } => Some(report),
+                    TaskState::Completed {
+                        how: Completion::Reviewed { report, .. },
+                        ..
+                    } => Some(report),
                     _ => None,
                 };
-                Some(SeenReview { head, blocking: blocks_parent, state, report })
+                Some(SeenReview {
+                    head,
+                    blocking: blocks_parent,
+                    state,
+                    report,
+                })
             })
             .collect())
     }
@@ -264,5 +330,7 @@ fn note(task: &mut Task, notes: &[Note]) -> bool {
 
 /// What a person is told when resuming the agent has failed for good while the pull request is open.
 pub(crate) fn ask_a_person(failure: &crate::failure::Failure) -> AttentionReason {
-    AttentionReason::Person { summary: format!("{failure}; {}", failure.remedy()) }
+    AttentionReason::Person {
+        summary: format!("{failure}; {}", failure.remedy()),
+    }
 }

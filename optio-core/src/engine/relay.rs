@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Optio, task_worker::{Ticked, job}};
+use super::{
+    Optio,
+    task_worker::{Ticked, job},
+};
 use crate::{
     clock::later,
     error::{Error, ErrorKind, Result, Retry},
@@ -32,7 +35,10 @@ impl Optio {
     /// The store failed. An entry that cannot be delivered is put off and does not keep the others.
     pub async fn tick_relay(&self) -> Result<Ticked> {
         let now = self.now();
-        let entries = self.store().claim_outbox(now, later(now, CLAIM), BATCH).await?;
+        let entries = self
+            .store()
+            .claim_outbox(now, later(now, CLAIM), BATCH)
+            .await?;
         if entries.is_empty() {
             return Ok(Ticked::Idle);
         }
@@ -49,14 +55,20 @@ impl Optio {
     }
 
     fn put_off(&self, entry: &OutboxEntry, error: &Error) -> Write {
-        let outside = matches!(entry.message, OutboxMessage::Webhook { .. } | OutboxMessage::Ticket { .. });
+        let outside = matches!(
+            entry.message,
+            OutboxMessage::Webhook { .. } | OutboxMessage::Ticket { .. }
+        );
         if outside && (error.retry() == Retry::Never || entry.attempts >= MAX_ATTEMPTS) {
             tracing::warn!(outbox = %entry.id, attempts = entry.attempts, %error, "message given up");
             return Write::Delivered(entry.id);
         }
         let wait = Duration::from_secs(1) * 2_u32.saturating_pow(entry.attempts.min(12));
         tracing::warn!(outbox = %entry.id, attempts = entry.attempts, %error, "message put off");
-        Write::Postponed(entry.id, later(self.now(), wait.min(Duration::from_secs(3600))))
+        Write::Postponed(
+            entry.id,
+            later(self.now(), wait.min(Duration::from_secs(3600))),
+        )
     }
 
     pub(crate) async fn relay(&self, shutdown: CancellationToken) {
@@ -83,8 +95,12 @@ impl Optio {
     async fn deliver(&self, entry: &OutboxEntry) -> Result<()> {
         match &entry.message {
             OutboxMessage::SyncQueue { task } => self.sync_task(*task).await,
-            OutboxMessage::TaskChanged { task, state } => self.task_changed(entry.id, *task, *state).await,
-            OutboxMessage::Webhook { webhook, body } => self.send_webhook(entry.id, *webhook, body).await,
+            OutboxMessage::TaskChanged { task, state } => {
+                self.task_changed(entry.id, *task, *state).await
+            }
+            OutboxMessage::Webhook { webhook, body } => {
+                self.send_webhook(entry.id, *webhook, body).await
+            }
             OutboxMessage::Ticket { task } => self.report_ticket(*task).await,
         }
     }
@@ -105,7 +121,14 @@ impl Optio {
         let task = self.store().task(id).await?;
         self.announce(entry, &task, state).await?;
         if state.is_final() {
-            for waiting in self.store().tasks(&TaskQuery { depends_on: Some(id), ..TaskQuery::in_states([StateName::WaitingOnDeps]) }).await? {
+            for waiting in self
+                .store()
+                .tasks(&TaskQuery {
+                    depends_on: Some(id),
+                    ..TaskQuery::in_states([StateName::WaitingOnDeps])
+                })
+                .await?
+            {
                 self.advance(waiting.id).await?;
             }
             self.clean_up(id).await?;
@@ -117,11 +140,25 @@ impl Optio {
     async fn announce(&self, entry: OutboxId, task: &Task, state: StateName) -> Result<()> {
         let mut change = self.change("relay");
         let mut any = false;
-        for webhook in self.store().webhooks().await?.into_iter().filter(|webhook| webhook.wants(state)) {
-            change.follow_up(OutboxMessage::Webhook { webhook: webhook.id, body: webhook_body(entry, task, state) });
+        for webhook in self
+            .store()
+            .webhooks()
+            .await?
+            .into_iter()
+            .filter(|webhook| webhook.wants(state))
+        {
+            change.follow_up(OutboxMessage::Webhook {
+                webhook: webhook.id,
+                body: webhook_body(entry, task, state),
+            });
             any = true;
         }
-        let has_source = task.ticket.as_ref().is_some_and(|ticket| self.ports().tickets.iter().any(|source| source.name() == ticket.source));
+        let has_source = task.ticket.as_ref().is_some_and(|ticket| {
+            self.ports()
+                .tickets
+                .iter()
+                .any(|source| source.name() == ticket.source)
+        });
         if has_source && state.is_final() {
             change.follow_up(OutboxMessage::Ticket { task: task.id });
             any = true;
@@ -130,26 +167,63 @@ impl Optio {
     }
 
     async fn send_webhook(&self, id: OutboxId, webhook: WebhookId, body: &str) -> Result<()> {
-        let Some(sender) = &self.ports().webhooks else { return Ok(()) };
-        let Some(webhook) = self.store().webhooks().await?.into_iter().find(|known| known.id == webhook) else {
+        let Some(sender) = &self.ports().webhooks else {
+            return Ok(());
+        };
+        let Some(webhook) = self
+            .store()
+            .webhooks()
+            .await?
+            .into_iter()
+            .find(|known| known.id == webhook)
+        else {
             return Ok(()); // it was removed meanwhile
         };
-        sender.send(&WebhookDelivery { id, webhook, at: self.now(), body: body.to_owned() }).await
+        sender
+            .send(&WebhookDelivery {
+                id,
+                webhook,
+                at: self.now(),
+                body: body.to_owned(),
+            })
+            .await
     }
 
     async fn report_ticket(&self, id: TaskId) -> Result<()> {
         let task = self.store().task(id).await?;
-        let Some(ticket) = &task.ticket else { return Ok(()) };
-        let Some(source) = self.ports().tickets.iter().find(|source| source.name() == ticket.source) else {
-            return Err(Error::invalid("optio", format!("no ticket source is called {}", ticket.source)));
+        let Some(ticket) = &task.ticket else {
+            return Ok(());
         };
-        let link = task.pull_request.as_ref().map_or_else(String::new, |pull_request| format!(" in {}", pull_request.url));
+        let Some(source) = self
+            .ports()
+            .tickets
+            .iter()
+            .find(|source| source.name() == ticket.source)
+        else {
+            return Err(Error::invalid(
+                "optio",
+                format!("no ticket source is called {}", ticket.source),
+            ));
+        };
+        let link = task
+            .pull_request
+            .as_ref()
+            .map_or_else(String::new, |pull_request| {
+                format!(" in {}", pull_request.url)
+            });
         let outcome = match &task.state {
-            TaskState::Completed { how: Completion::Merged { commit }, .. } => {
-                TicketOutcome::Completed { comment: format!("Done{link}, merged as {}.", commit.short()) }
-            }
-            TaskState::Failed { failure, .. } => TicketOutcome::Stopped { comment: format!("Optio could not do this: {failure}. {}", failure.remedy()) },
-            TaskState::Cancelled { .. } => TicketOutcome::Stopped { comment: "The task was cancelled.".to_owned() },
+            TaskState::Completed {
+                how: Completion::Merged { commit },
+                ..
+            } => TicketOutcome::Completed {
+                comment: format!("Done{link}, merged as {}.", commit.short()),
+            },
+            TaskState::Failed { failure, .. } => TicketOutcome::Stopped {
+                comment: format!("Optio could not do this: {failure}. {}", failure.remedy()),
+            },
+            TaskState::Cancelled { .. } => TicketOutcome::Stopped {
+                comment: "The task was cancelled.".to_owned(),
+            },
             _ => return Ok(()), // it goes on: there will be another message
         };
         source.report(&ticket.key, &outcome).await
@@ -159,7 +233,10 @@ impl Optio {
     pub(crate) async fn advance(&self, id: TaskId) -> Result<()> {
         super::retry_conflicts(|| async {
             let mut task = self.store().task(id).await?;
-            if !matches!(task.state.name(), StateName::Pending | StateName::WaitingOnDeps) {
+            if !matches!(
+                task.state.name(),
+                StateName::Pending | StateName::WaitingOnDeps
+            ) {
                 return Ok(());
             }
             let event = self.first_step(&task).await?;
@@ -177,16 +254,21 @@ impl Optio {
     /// Takes the worktree of a task away once nobody needs it: its work is merged, or saved. One of a failed task is kept for its retry.
     pub(crate) async fn clean_up(&self, id: TaskId) -> Result<()> {
         let task = self.store().task(id).await?;
-        let over = matches!(task.state.name(), StateName::Completed | StateName::Cancelled);
+        let over = matches!(
+            task.state.name(),
+            StateName::Completed | StateName::Cancelled
+        );
         match &task.worktree {
-            Some(worktree) if over && worktree.state != crate::worktree::WorktreeState::Removed => match self.remove_worktree(task).await {
-                // it is tried again by the health monitor
-                Err(error) if error.kind() != ErrorKind::Conflict => {
-                    tracing::warn!(task = %id, %error, "worktree not removed yet");
-                    Ok(())
+            Some(worktree) if over && worktree.state != crate::worktree::WorktreeState::Removed => {
+                match self.remove_worktree(task).await {
+                    // it is tried again by the health monitor
+                    Err(error) if error.kind() != ErrorKind::Conflict => {
+                        tracing::warn!(task = %id, %error, "worktree not removed yet");
+                        Ok(())
+                    }
+                    _ => Ok(()),
                 }
-                _ => Ok(()),
-            },
+            }
             _ => Ok(()),
         }
     }

@@ -22,14 +22,18 @@ impl Optio {
         let now = self.now();
         let mut made = Vec::new();
         for schedule in self.store().schedules().await? {
-            let due = schedule.next_at.filter(|moment| !schedule.paused && *moment <= now);
+            let due = schedule
+                .next_at
+                .filter(|moment| !schedule.paused && *moment <= now);
             let Some(moment) = due else { continue };
             let id = schedule.id;
             match self.fire(schedule, moment).await {
                 Ok(task) => made.extend(task),
                 // another worker has made it
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
-                Err(error) => tracing::warn!(schedule = %id, %error, "schedule could not make its task"),
+                Err(error) => {
+                    tracing::warn!(schedule = %id, %error, "schedule could not make its task")
+                }
             }
         }
         Ok(made)
@@ -38,10 +42,19 @@ impl Optio {
     /// First the task, found again by its key if we crash in between; then the schedule moves on.
     async fn fire(&self, mut schedule: Schedule, moment: crate::Timestamp) -> Result<Option<Task>> {
         let key = format!("{}@{moment}", schedule.id);
-        let known = crate::store::TaskQuery { ticket: Some((SOURCE.to_owned(), key.clone())), ..Default::default() };
+        let known = crate::store::TaskQuery {
+            ticket: Some((SOURCE.to_owned(), key.clone())),
+            ..Default::default()
+        };
         let task = if self.store().tasks(&known).await?.is_empty() {
-            let mut new = NewTask::new(schedule.repo, schedule.title.clone()).with_body(schedule.body.clone()).with_priority(schedule.priority);
-            new.ticket = Some(TicketRef { source: SOURCE.to_owned(), key, url: None });
+            let mut new = NewTask::new(schedule.repo, schedule.title.clone())
+                .with_body(schedule.body.clone())
+                .with_priority(schedule.priority);
+            new.ticket = Some(TicketRef {
+                source: SOURCE.to_owned(),
+                key,
+                url: None,
+            });
             Some(self.submit_as("schedule_worker", new).await?)
         } else {
             None

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    money::Usd,
-    prompt::PromptOverrides,
-    run::WorkerId,
-    secret::Secret,
-};
+use crate::{money::Usd, prompt::PromptOverrides, run::WorkerId, secret::Secret};
 
 /// How many agents may work at once, and what they may cost, over all repositories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +16,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { global: 5, cost_per_day: None }
+        Self {
+            global: 5,
+            cost_per_day: None,
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Optio,
@@ -48,10 +49,12 @@ impl Optio {
     /// Works until `shutdown`: takes tasks as slots become free, each in a task of its own. Returns once no run is
     /// followed any more; agents that are at work go on and are adopted by whoever comes next.
     pub(crate) async fn work(&self, shutdown: CancellationToken) {
-        let attending = TaskTracker::new();
-        self.recover(&attending, &shutdown).await;
+        // dropped with this future, and with them all that they follow: nothing goes on behind our back
+        let mut attending = JoinSet::new();
+        self.recover(&mut attending, &shutdown).await;
         let settings = self.settings();
         while !shutdown.is_cancelled() {
+            while attending.try_join_next().is_some() {}
             match self.queue().claim(&settings.worker, settings.lease).await {
                 Ok(Some(claim)) => {
                     let (engine, shutdown) = (self.clone(), shutdown.clone());
@@ -74,12 +77,11 @@ impl Optio {
                 }
             }
         }
-        attending.close();
-        attending.wait().await;
+        while attending.join_next().await.is_some() {}
     }
 
     /// At the start: the limits and the queue's entries come from the store, and runs without a worker are adopted.
-    async fn recover(&self, attending: &TaskTracker, shutdown: &CancellationToken) {
+    async fn recover(&self, attending: &mut JoinSet<()>, shutdown: &CancellationToken) {
         loop {
             let recovered: Result<()> = async {
                 self.push_limits().await?;
@@ -101,8 +103,19 @@ impl Optio {
     }
 
     /// Adopts every run whose worker is gone: at once where nobody else shares the store, else once its lease has ended.
-    pub(crate) async fn adopt_runs(&self, attending: &TaskTracker, shutdown: &CancellationToken) -> Result<()> {
-        for run in self.store().runs(&RunQuery { only_live: OnlyLive::Yes, ..RunQuery::default() }).await? {
+    pub(crate) async fn adopt_runs(
+        &self,
+        attending: &mut JoinSet<()>,
+        shutdown: &CancellationToken,
+    ) -> Result<()> {
+        for run in self
+            .store()
+            .runs(&RunQuery {
+                only_live: OnlyLive::Yes,
+                ..RunQuery::default()
+            })
+            .await?
+        {
             if run.lease.holder == self.settings().worker {
                 continue;
             }
@@ -115,7 +128,11 @@ impl Optio {
             }
             let task = self.store().task(run.task).await?;
             let worker = &self.settings().worker;
-            let claim = match self.queue().adopt(job(&task), worker, self.settings().lease).await {
+            let claim = match self
+                .queue()
+                .adopt(job(&task), worker, self.settings().lease)
+                .await
+            {
                 Ok(claim) => claim,
                 Err(error) if error.kind() == ErrorKind::Conflict => continue, // somebody is at it
                 Err(error) => return Err(error),
@@ -149,7 +166,9 @@ impl Optio {
                     }
                 }
             }
-            Ok(Step::Adopt(run)) => Box::pin(self.attend_run(claim, run, TakeOver::AfterLease, shutdown)).await,
+            Ok(Step::Adopt(run)) => {
+                Box::pin(self.attend_run(claim, run, TakeOver::AfterLease, shutdown)).await
+            }
             Ok(Step::Nothing) => self.complete(claim).await,
             Err(error) => {
                 tracing::warn!(task = %id, %error, "task could not be read");
@@ -158,7 +177,13 @@ impl Optio {
         }
     }
 
-    async fn attend_run(&self, claim: Claim, run: Run, allowed: TakeOver, shutdown: &CancellationToken) {
+    async fn attend_run(
+        &self,
+        claim: Claim,
+        run: Run,
+        allowed: TakeOver,
+        shutdown: &CancellationToken,
+    ) {
         let (id, until) = (run.id, run.lease.until);
         match Held::take_over(self, run, allowed).await {
             Ok(held) => self.drive(claim, &held, shutdown).await,
@@ -183,9 +208,7 @@ impl Optio {
         match ended {
             super::attempt::Left::Done | super::attempt::Left::Lost => self.complete(claim).await,
             super::attempt::Left::Detached => {
-                // whoever comes next may adopt it at once
-                let now = self.now();
-                let let_go = held.update(|run, _| run.lease.until = now).await;
+                let let_go = held.let_go().await;
                 if let Err(error) = let_go {
                     tracing::debug!(run = %held.id(), %error, "lease not given up");
                 }
@@ -205,7 +228,9 @@ impl Optio {
                     tracing::warn!(task = %claim.job().task, "slot in the queue lost");
                     return;
                 }
-                Err(error) => tracing::warn!(task = %claim.job().task, %error, "slot in the queue not renewed"),
+                Err(error) => {
+                    tracing::warn!(task = %claim.job().task, %error, "slot in the queue not renewed")
+                }
             }
         }
     }
@@ -215,12 +240,20 @@ impl Optio {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Step::Nothing),
             task => task?,
         };
-        let live = RunQuery { task: Some(id), only_live: OnlyLive::Yes, ..RunQuery::default() };
+        let live = RunQuery {
+            task: Some(id),
+            only_live: OnlyLive::Yes,
+            ..RunQuery::default()
+        };
         if let Some(run) = self.store().runs(&live).await?.into_iter().next() {
             return Ok(Step::Adopt(run));
         }
         Ok(match &task.state {
-            TaskState::Queued { not_before, .. } if not_before.is_none_or(|moment| moment <= self.now()) => Step::Start(task),
+            TaskState::Queued { not_before, .. }
+                if not_before.is_none_or(|moment| moment <= self.now()) =>
+            {
+                Step::Start(task)
+            }
             TaskState::Provisioning { .. } | TaskState::Running { .. } => {
                 // its run has ended without a word on what follows: cannot be, for both are one commit
                 tracing::error!(task = %id, state = %task.state.name(), "task without its run");
@@ -235,7 +268,9 @@ impl Optio {
         match self.queue().complete(claim).await {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Conflict => {}
-            Err(error) => tracing::warn!(%task, %error, "slot not given back; it comes back when its lease ends"),
+            Err(error) => {
+                tracing::warn!(%task, %error, "slot not given back; it comes back when its lease ends")
+            }
         }
     }
 
@@ -245,16 +280,34 @@ impl Optio {
         match self.queue().release(claim, not_before).await {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Conflict => {}
-            Err(error) => tracing::warn!(%task, %error, "slot not released; it comes back when its lease ends"),
+            Err(error) => {
+                tracing::warn!(%task, %error, "slot not released; it comes back when its lease ends")
+            }
         }
     }
 
     /// Makes the queue agree with the store: what is queued is in it, what is not has no entry that waits.
     pub(crate) async fn sync_queue(&self) -> Result<()> {
         use std::collections::BTreeSet;
-        let waiting: BTreeSet<_> = self.queue().waiting().await?.into_iter().map(|entry| entry.job.task).collect();
-        let claimed: BTreeSet<_> = self.queue().claimed().await?.into_iter().map(|(task, _)| task).collect();
-        for task in self.store().tasks(&crate::store::TaskQuery::in_states([StateName::Queued])).await? {
+        let waiting: BTreeSet<_> = self
+            .queue()
+            .waiting()
+            .await?
+            .into_iter()
+            .map(|entry| entry.job.task)
+            .collect();
+        let claimed: BTreeSet<_> = self
+            .queue()
+            .claimed()
+            .await?
+            .into_iter()
+            .map(|(task, _)| task)
+            .collect();
+        for task in self
+            .store()
+            .tasks(&crate::store::TaskQuery::in_states([StateName::Queued]))
+            .await?
+        {
             if !waiting.contains(&task.id) && !claimed.contains(&task.id) {
                 self.queue().push(job(&task)).await?;
             }
@@ -272,10 +325,18 @@ enum Step {
 /// A task's entry in the queue.
 pub(crate) fn job(task: &Task) -> Job {
     let (since, not_before) = match &task.state {
-        TaskState::Queued { since, not_before, .. } => (*since, *not_before),
+        TaskState::Queued {
+            since, not_before, ..
+        } => (*since, *not_before),
         _ => (task.updated_at, None),
     };
-    Job { task: task.id, repo: task.repo, priority: task.priority, since, not_before }
+    Job {
+        task: task.id,
+        repo: task.repo,
+        priority: task.priority,
+        since,
+        not_before,
+    }
 }
 
 async fn pause(shutdown: &CancellationToken) {

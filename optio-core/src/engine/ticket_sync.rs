@@ -29,7 +29,9 @@ impl Optio {
                 let key = ticket.key.clone();
                 match self.take_ticket(&**source, ticket).await {
                     Ok(task) => made.extend(task),
-                    Err(error) => tracing::warn!(source = source.name(), ticket = key, %error, "ticket not taken"),
+                    Err(error) => {
+                        tracing::warn!(source = source.name(), ticket = key, %error, "ticket not taken")
+                    }
                 }
             }
         }
@@ -37,16 +39,26 @@ impl Optio {
     }
 
     async fn take_ticket(&self, source: &dyn Tickets, ticket: Ticket) -> Result<Option<Task>> {
-        let known = TaskQuery { ticket: Some((source.name().to_owned(), ticket.key.clone())), ..TaskQuery::default() };
+        let known = TaskQuery {
+            ticket: Some((source.name().to_owned(), ticket.key.clone())),
+            ..TaskQuery::default()
+        };
         if !self.store().tasks(&known).await?.is_empty() {
             return Ok(None);
         }
         let Some(repo) = self.store().repo_by_url(&ticket.repo).await? else {
-            return Err(Error::invalid("optio", format!("{} is not a repository of Optio: add it first", ticket.repo)));
+            return Err(Error::invalid(
+                "optio",
+                format!("{} is not a repository of Optio: add it first", ticket.repo),
+            ));
         };
         let mut new = NewTask::new(repo.id, ticket.title).with_body(ticket.body);
         new.priority = ticket.priority.unwrap_or(new.priority);
-        new.ticket = Some(TicketRef { source: source.name().to_owned(), key: ticket.key, url: ticket.url });
+        new.ticket = Some(TicketRef {
+            source: source.name().to_owned(),
+            key: ticket.key,
+            url: ticket.url,
+        });
         self.submit_as("ticket_sync", new).await.map(Some)
     }
 

@@ -28,7 +28,10 @@ impl Optio {
             );
             others_ended.cancel();
         };
-        tokio::join!(Box::pin(workers), Box::pin(self.relay(others_ended.clone())));
+        tokio::join!(
+            Box::pin(workers),
+            Box::pin(self.relay(others_ended.clone()))
+        );
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 
 mod pool;
 mod pull_request;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     pool::{PoolAction, PoolSnapshot, SeenWorkspace, reconcile_pool},

@@ -29,6 +29,8 @@ pub struct SeenWorkspace {
     pub workspace: Workspace,
     /// How many runs are live in it.
     pub live_runs: u32,
+    /// How many queued tasks go on here, with the session and the worktree that they left: it is not idle for them.
+    pub awaited_by: u32,
 }
 
 /// What is to be done about a workspace.
@@ -100,7 +102,9 @@ pub fn reconcile_pool(seen: &PoolSnapshot<'_>, now: Timestamp) -> Vec<PoolAction
         // new runs go to the lowest, so the highest fall idle first, and a gap is the next ordinal to be made
         workspaces.sort_by_key(|known| std::cmp::Reverse(known.workspace.ordinal));
         let idle = |known: &&&SeenWorkspace| {
-            known.live_runs == 0 && elapsed(known.workspace.used_at, now) >= seen.idle
+            known.live_runs == 0
+                && known.awaited_by == 0
+                && elapsed(known.workspace.used_at, now) >= seen.idle
         };
         actions.extend(
             workspaces

@@ -20,7 +20,7 @@ use crate::{clock::Timestamp, money::Usd};
 
 /// Why a task that wants to run does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "reason", rename_all = "snake_case")]
+#[serde(tag = "reason", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum WaitReason {
     /// Nothing holds it back: a worker takes it at its next look.
     Ready,

@@ -38,19 +38,31 @@ const WATCH: Duration = Duration::from_secs(5);
 
 impl Optio {
     /// Follows a run that was started, from where its log ends, until its agent has ended.
-    pub(super) async fn follow(&self, held: &Held, shutdown: &CancellationToken) -> Result<Followed, Trouble> {
+    pub(super) async fn follow(
+        &self,
+        held: &Held,
+        shutdown: &CancellationToken,
+    ) -> Result<Followed, Trouble> {
         let run = held.run().await;
         match self.runtime().status(run.workspace, run.id).await {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => return self.not_there(held, &run).await,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return self.not_there(held, &run).await;
+            }
             Err(error) => return Err(Trouble::Backend(error)),
         }
         self.mark_started(held).await?;
         let repo = self.store().repo(run.repo).await?;
-        let offset = OutputOffset { stdout: run.progress.stdout, stderr: run.progress.stderr };
+        let offset = OutputOffset {
+            stdout: run.progress.stdout,
+            stderr: run.progress.stderr,
+        };
         let mut output = self.runtime().attach(run.workspace, run.id, offset).await?;
         let mut reader = self.reader(&run)?;
-        let mut watchdog = Watchdog { repo: &repo, activity: None };
+        let mut watchdog = Watchdog {
+            repo: &repo,
+            activity: None,
+        };
         let mut watch = tokio::time::interval(WATCH);
         watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut unwanted = pin!(self.until_unwanted(run.task, run.id));
@@ -89,20 +101,34 @@ impl Optio {
 
     /// The runtime does not know the run: it was never started, or it went with its workspace.
     async fn not_there(&self, held: &Held, run: &Run) -> Result<Followed, Trouble> {
-        let RunPhase::Spawned { from, stopping, .. } = run.phase.clone() else { return Ok(Followed::Exited) };
+        let RunPhase::Spawned { from, stopping, .. } = run.phase.clone() else {
+            return Ok(Followed::Exited);
+        };
         if stopping.is_some() {
-            held.update(|run, _| run.phase = RunPhase::Exited { from: from.clone(), status: None, stopped: stopping.clone() }).await?;
+            held.update(|run, _| {
+                run.phase = RunPhase::Exited {
+                    from: from.clone(),
+                    status: None,
+                    stopped: stopping.clone(),
+                }
+            })
+            .await?;
         } else if run.progress == Progress::default() {
-            held.update(|run, _| run.phase = RunPhase::Preparing).await?;
+            held.update(|run, _| run.phase = RunPhase::Preparing)
+                .await?;
         } else {
-            return Err(Failure::new(FailureClass::WorkspaceLost).with_detail("the run is gone from its workspace").into());
+            return Err(Failure::new(FailureClass::WorkspaceLost)
+                .with_detail("the run is gone from its workspace")
+                .into());
         }
         Ok(Followed::Exited)
     }
 
     fn reader(&self, run: &Run) -> Result<Reader, Trouble> {
         let Some(agent) = self.ports().agents.get(&run.agent) else {
-            return Err(Failure::new(FailureClass::InvalidConfiguration).with_detail(format!("there is no agent called {:?}", run.agent)).into());
+            return Err(Failure::new(FailureClass::InvalidConfiguration)
+                .with_detail(format!("there is no agent called {:?}", run.agent))
+                .into());
         };
         Ok(Reader {
             stdout: LineSplitter::new(run.progress.stdout),
@@ -135,11 +161,20 @@ impl Optio {
     }
 
     /// The last of its output and its end, in one commit.
-    async fn exited(&self, held: &Held, mut reader: Reader, status: Option<ExitStatus>) -> Result<Followed, Trouble> {
+    async fn exited(
+        &self,
+        held: &Held,
+        mut reader: Reader,
+        status: Option<ExitStatus>,
+    ) -> Result<Followed, Trouble> {
         let (entries, progress) = reader.batch.take();
         held.update(|run, change| {
             if let RunPhase::Spawned { from, stopping, .. } = run.phase.clone() {
-                run.phase = RunPhase::Exited { from, status, stopped: stopping };
+                run.phase = RunPhase::Exited {
+                    from,
+                    status,
+                    stopped: stopping,
+                };
             }
             run.progress = progress;
             run.report = reader.report;
@@ -163,13 +198,23 @@ impl Optio {
             }
         })
         .await?;
-        Ok(self.runtime().kill(run.workspace, run.id, self.settings().kill_grace).await?)
+        Ok(self
+            .runtime()
+            .kill(run.workspace, run.id, self.settings().kill_grace)
+            .await?)
     }
 
     /// Whether the run has to be stopped, and why.
-    async fn watch(&self, held: &Held, watchdog: &mut Watchdog<'_>, reader: &Reader) -> Result<Option<StopReason>, Trouble> {
+    async fn watch(
+        &self,
+        held: &Held,
+        watchdog: &mut Watchdog<'_>,
+        reader: &Reader,
+    ) -> Result<Option<StopReason>, Trouble> {
         let run = held.run().await;
-        let RunPhase::Spawned { at, stopping, .. } = &run.phase else { return Ok(None) };
+        let RunPhase::Spawned { at, stopping, .. } = &run.phase else {
+            return Ok(None);
+        };
         if let Some(reason) = stopping {
             return Ok(Some(reason.clone())); // it was to be stopped already: see to it
         }
@@ -181,15 +226,18 @@ impl Optio {
         let heard = run.heard_at.max(reader.heard_at);
         if elapsed(heard, now) >= WATCH {
             // silent: perhaps it works all the same, in a long build, say
+            let mut at_work = false;
             let status = self.runtime().status(run.workspace, run.id).await?;
-            if let RunStatus::Running { activity: Some(activity) } = status {
+            if let RunStatus::Running {
+                activity: Some(activity),
+            } = status
+            {
                 let before = watchdog.activity.replace(activity);
-                if before.is_some_and(|before| activity > before) {
-                    held.update(|run, _| run.heard_at = now).await?;
-                    return Ok(None);
-                }
+                at_work = before.is_some_and(|before| activity > before);
             }
-            if elapsed(heard, now) >= settings.silence() {
+            if at_work {
+                held.update(|run, _| run.heard_at = now).await?;
+            } else if elapsed(heard, now) >= settings.silence() {
                 return Ok(Some(StopReason::Stalled));
             }
         }
@@ -221,7 +269,11 @@ struct Reader {
 impl Reader {
     fn read(&mut self, stream: LogStream, bytes: &[u8], engine: &Optio) {
         self.heard_at = engine.now();
-        let splitter = if stream == LogStream::Stdout { &mut self.stdout } else { &mut self.stderr };
+        let splitter = if stream == LogStream::Stdout {
+            &mut self.stdout
+        } else {
+            &mut self.stderr
+        };
         for line in splitter.push(bytes) {
             self.line(stream, &line);
         }
@@ -252,7 +304,8 @@ impl Reader {
 
     /// The batch covers all complete lines so far; and is to be stored soon, if there is anything in it.
     fn covered(&mut self) {
-        self.batch.covers(self.stdout.consumed(), self.stderr.consumed());
+        self.batch
+            .covers(self.stdout.consumed(), self.stderr.consumed());
         if !self.batch.is_empty() && self.flush_at.is_none() {
             self.flush_at = Some(Instant::now() + self.delay);
         }

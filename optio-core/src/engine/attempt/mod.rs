@@ -122,7 +122,9 @@ impl Optio {
                 match &mut hints {
                     Some(hints) => loop {
                         match hints.next().await {
-                            Ok(crate::event_bus::Hint::Task { task: hinted }) if hinted == task => return,
+                            Ok(crate::event_bus::Hint::Task { task: hinted }) if hinted == task => {
+                                return;
+                            }
                             Ok(crate::event_bus::Hint::Missed) => return,
                             Ok(_) => {}
                             Err(_) => return std::future::pending().await,
@@ -146,7 +148,9 @@ impl Optio {
     fn failed(&self, error: &Error) -> Trouble {
         let text = self.masker().mask(&error.to_string()).into_owned();
         let mut failure = classify(&Evidence::engine(text.clone()), self.now());
-        if failure.class == crate::failure::FailureClass::Unknown && error.retry() == crate::Retry::Later {
+        if failure.class == crate::failure::FailureClass::Unknown
+            && error.retry() == crate::Retry::Later
+        {
             failure = failure.with_retry(crate::failure::RetryAdvice::Free);
         }
         failure.into()

@@ -35,7 +35,8 @@ impl Optio {
             let agent = match self.agent_for(&task, &repo) {
                 Ok(agent) => agent.name().to_owned(),
                 Err(error) => {
-                    let failure = Failure::new(FailureClass::InvalidConfiguration).with_detail(error.message());
+                    let failure = Failure::new(FailureClass::InvalidConfiguration)
+                        .with_detail(error.message());
                     self.fail(task, failure, "no_agent").await?;
                     return Ok(None);
                 }
@@ -47,18 +48,39 @@ impl Optio {
 
     async fn place_in_workspace(&self, mut task: Task, repo: &Repo, agent: String) -> Result<Run> {
         let now = self.now();
-        let workspaces: Vec<Workspace> = self.store().workspaces().await?.into_iter().filter(|workspace| workspace.repo == repo.id).collect();
-        let live = self.store().runs(&RunQuery { only_live: OnlyLive::Yes, ..RunQuery::default() }).await?;
-        let runs_in = |id: WorkspaceId| u32::try_from(live.iter().filter(|run| run.workspace == id).count()).unwrap_or(u32::MAX);
+        let workspaces: Vec<Workspace> = self
+            .store()
+            .workspaces()
+            .await?
+            .into_iter()
+            .filter(|workspace| workspace.repo == repo.id)
+            .collect();
+        let live = self
+            .store()
+            .runs(&RunQuery {
+                only_live: OnlyLive::Yes,
+                ..RunQuery::default()
+            })
+            .await?;
+        let runs_in = |id: WorkspaceId| {
+            u32::try_from(live.iter().filter(|run| run.workspace == id).count()).unwrap_or(u32::MAX)
+        };
         let places: Vec<Place> = workspaces
             .iter()
             .filter(|workspace| workspace.state.takes_runs())
-            .map(|workspace| Place { workspace: workspace.id, ordinal: workspace.ordinal, runs: runs_in(workspace.id) })
+            .map(|workspace| Place {
+                workspace: workspace.id,
+                ordinal: workspace.ordinal,
+                runs: runs_in(workspace.id),
+            })
             .collect();
         let workspace = match place(&repo.settings, &places, task.last_workspace) {
             Placement::Use(id) => {
                 let found = workspaces.into_iter().find(|workspace| workspace.id == id);
-                Workspace { used_at: now, ..found.ok_or_else(|| crate::Error::not_found("optio", id))? }
+                Workspace {
+                    used_at: now,
+                    ..found.ok_or_else(|| crate::Error::not_found("optio", id))?
+                }
             }
             Placement::ScaleUp { ordinal } => Workspace {
                 id: WorkspaceId::generate(self.clock()),
@@ -70,11 +92,17 @@ impl Optio {
                 version: 0,
             },
             Placement::Full => {
-                return Err(crate::Error::unavailable("optio", format!("every workspace of {} is full", repo.url)));
+                return Err(crate::Error::unavailable(
+                    "optio",
+                    format!("every workspace of {} is full", repo.url),
+                ));
             }
         };
         let TaskState::Queued { next, .. } = &task.state else {
-            return Err(crate::Error::conflict("optio", "the task is no longer queued"));
+            return Err(crate::Error::conflict(
+                "optio",
+                "the task is no longer queued",
+            ));
         };
         let kind = next.kind;
         // a session lives in the home folder of its workspace
@@ -98,7 +126,14 @@ impl Optio {
             heard_at: now,
         };
         let mut change = self.change("worker");
-        change.apply(&mut task, TaskEvent::Placed { run: run.id, workspace: workspace.id }, "placed")?;
+        change.apply(
+            &mut task,
+            TaskEvent::Placed {
+                run: run.id,
+                workspace: workspace.id,
+            },
+            "placed",
+        )?;
         change.put(&task);
         change.write(Write::Workspace(workspace));
         change.write(Write::NewRun(run.clone()));
@@ -118,7 +153,10 @@ impl Optio {
             return Ok(None);
         }
         let now = self.now();
-        let mut spent = Spent { task: task.usage.cost, ..Spent::default() };
+        let mut spent = Spent {
+            task: task.usage.cost,
+            ..Spent::default()
+        };
         if let Some(run) = task.state.run() {
             // what a run at work has used is added to the task only when it ends
             spent.task += match self.store().run(run).await {
@@ -142,9 +180,15 @@ impl Optio {
             let failure = Failure::new(FailureClass::BudgetReached).with_detail(over.to_string());
             return self.fail(task, failure, "budget_of_task").await;
         };
-        let TaskState::Queued { next, .. } = task.state.clone() else { return Ok(()) };
+        let TaskState::Queued { next, .. } = task.state.clone() else {
+            return Ok(());
+        };
         let mut change = self.change("worker");
-        let requeued = TaskEvent::Requeued { next, not_before: Some(renews_at), hold: Some(over.to_string()) };
+        let requeued = TaskEvent::Requeued {
+            next,
+            not_before: Some(renews_at),
+            hold: Some(over.to_string()),
+        };
         change.apply(&mut task, requeued, Because::from("budget_of_day"))?;
         change.put(&task);
         change.commit().await

@@ -33,17 +33,39 @@ impl Optio {
         let repo = self.store().repo(run.repo).await?;
         self.prepare_workspace(&run, &repo).await?;
         let forge = self.forge(&repo.url).map_err(|error| self.failed(&error))?;
-        let credentials = forge.credentials(&repo).await.map_err(|error| self.failed(&error))?;
+        let credentials = forge
+            .credentials(&repo)
+            .await
+            .map_err(|error| self.failed(&error))?;
         let git = self.git(&run, &repo, credentials.as_ref());
-        git.ensure_clone().await.map_err(|error| self.git_failed(&error))?;
+        git.ensure_clone()
+            .await
+            .map_err(|error| self.git_failed(&error))?;
         self.workspace_is_ready(&run).await?;
         let (path, from) = self.prepare_worktree(held, &git, &task, &repo).await?;
-        let command = self.command(&run, &task, &repo, &Start { path: path.clone(), from: from.clone() })?;
+        let command = self.command(
+            &run,
+            &task,
+            &repo,
+            &Start {
+                path: path.clone(),
+                from: from.clone(),
+            },
+        )?;
         let at = self.now();
         held.update_with_task(|run, task, change| {
-            run.phase = RunPhase::Spawned { from: from.clone(), at, stopping: None };
+            run.phase = RunPhase::Spawned {
+                from: from.clone(),
+                at,
+                stopping: None,
+            };
             run.heard_at = at;
-            task.worktree = Some(Worktree { workspace: run.workspace, path: path.clone(), state: WorktreeState::Active, since: at });
+            task.worktree = Some(Worktree {
+                workspace: run.workspace,
+                path: path.clone(),
+                state: WorktreeState::Active,
+                since: at,
+            });
             change.put_quietly(task);
             Ok(())
         })
@@ -54,7 +76,10 @@ impl Optio {
     /// Starts the agent, or finds that it was started before.
     pub(super) async fn start(&self, held: &Held, command: Command) -> Result<(), Trouble> {
         let run = held.run().await;
-        self.runtime().spawn(run.workspace, run.id, command).await.map_err(|error| self.failed(&error))?;
+        self.runtime()
+            .spawn(run.workspace, run.id, command)
+            .await
+            .map_err(|error| self.failed(&error))?;
         self.mark_started(held).await
     }
 
@@ -76,23 +101,51 @@ impl Optio {
         Ok(())
     }
 
-    pub(super) fn git(&self, run: &Run, repo: &Repo, credentials: Option<&GitCredentials>) -> Git<'_> {
-        Git::new(self.runtime(), run.workspace, repo.url.as_str(), credentials)
+    pub(super) fn git(
+        &self,
+        run: &Run,
+        repo: &Repo,
+        credentials: Option<&GitCredentials>,
+    ) -> Git<'_> {
+        Git::new(
+            self.runtime(),
+            run.workspace,
+            repo.url.as_str(),
+            credentials,
+        )
     }
 
     async fn prepare_workspace(&self, run: &Run, repo: &Repo) -> Result<(), Trouble> {
-        let spec = WorkspaceSpec { id: run.workspace, repo: repo.id, name: repo.name().to_owned() };
-        self.runtime().create(&spec).await.map_err(|error| self.failed(&error))
+        let spec = WorkspaceSpec {
+            id: run.workspace,
+            repo: repo.id,
+            name: repo.name().to_owned(),
+        };
+        self.runtime()
+            .create(&spec)
+            .await
+            .map_err(|error| self.failed(&error))
     }
 
     async fn workspace_is_ready(&self, run: &Run) -> Result<(), Trouble> {
-        let found = self.store().workspaces().await?.into_iter().find(|workspace| workspace.id == run.workspace);
+        let found = self
+            .store()
+            .workspaces()
+            .await?
+            .into_iter()
+            .find(|workspace| workspace.id == run.workspace);
         let Some(mut workspace) = found else {
-            return Err(Failure::new(FailureClass::WorkspaceLost).with_detail("its record is gone").into());
+            return Err(Failure::new(FailureClass::WorkspaceLost)
+                .with_detail("its record is gone")
+                .into());
         };
         if workspace.state == WorkspaceState::Creating {
             workspace.state = WorkspaceState::Ready;
-            match self.store().commit(Commit::new().with(Write::Workspace(workspace))).await {
+            match self
+                .store()
+                .commit(Commit::new().with(Write::Workspace(workspace)))
+                .await
+            {
                 // another run in it was quicker to say so
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 written => written?,
@@ -101,12 +154,23 @@ impl Optio {
         Ok(())
     }
 
-    async fn prepare_worktree(&self, held: &Held, git: &Git<'_>, task: &Task, repo: &Repo) -> Result<(WorkspacePath, CommitId), Trouble> {
+    async fn prepare_worktree(
+        &self,
+        held: &Held,
+        git: &Git<'_>,
+        task: &Task,
+        repo: &Repo,
+    ) -> Result<(WorkspacePath, CommitId), Trouble> {
         let run = held.run().await;
         let path = worktree_path(task);
         let base = &repo.default_branch;
-        git.fetch(&[base, &task.branch]).await.map_err(|error| self.git_failed(&error))?;
-        let here = task.worktree.as_ref().is_some_and(|worktree| worktree.workspace == run.workspace);
+        git.fetch(&[base, &task.branch])
+            .await
+            .map_err(|error| self.git_failed(&error))?;
+        let here = task
+            .worktree
+            .as_ref()
+            .is_some_and(|worktree| worktree.workspace == run.workspace);
         let mode = match (&task.role, run.kind) {
             (TaskRole::Review { head, .. }, _) => WorktreeMode::Detached(head.clone()),
             (TaskRole::Coding, RunKind::Retry) => WorktreeMode::Reset,
@@ -115,14 +179,24 @@ impl Optio {
         };
         if matches!(mode, WorktreeMode::Reset | WorktreeMode::Fresh) {
             let name = super::rescue::ref_name(task.id, run.id);
-            git.rescue(&path, base, &name).await.map_err(|error| self.git_failed(&error))?;
+            git.rescue(&path, base, &name)
+                .await
+                .map_err(|error| self.git_failed(&error))?;
         }
         let reset = mode == WorktreeMode::Reset;
-        let head = git.ensure_worktree(&path, &task.branch, base, mode).await.map_err(|error| self.git_failed(&error))?;
+        let head = git
+            .ensure_worktree(&path, &task.branch, base, mode)
+            .await
+            .map_err(|error| self.git_failed(&error))?;
         if reset {
             let since = self.now();
             held.update_with_task(|run, task, change| {
-                task.worktree = Some(Worktree { workspace: run.workspace, path: path.clone(), state: WorktreeState::Reset, since });
+                task.worktree = Some(Worktree {
+                    workspace: run.workspace,
+                    path: path.clone(),
+                    state: WorktreeState::Reset,
+                    since,
+                });
                 change.put_quietly(task);
                 Ok(())
             })
@@ -131,25 +205,58 @@ impl Optio {
         Ok((path, head))
     }
 
-    fn command(&self, run: &Run, task: &Task, repo: &Repo, start: &Start) -> Result<Command, Trouble> {
-        let files = WorkspacePath::root().child(FILES).child(&run.id.to_string());
-        let places = Places { root: self.runtime().root(run.workspace), worktree: start.path.clone(), files: files.clone() };
+    fn command(
+        &self,
+        run: &Run,
+        task: &Task,
+        repo: &Repo,
+        start: &Start,
+    ) -> Result<Command, Trouble> {
+        let files = WorkspacePath::root()
+            .child(FILES)
+            .child(&run.id.to_string());
+        let places = Places {
+            root: self.runtime().root(run.workspace),
+            worktree: start.path.clone(),
+            files: files.clone(),
+        };
         let mut spec = RunSpec::new(task.id, run.id, run.kind, String::new(), places);
         spec.model = run.model.clone();
         spec.resume = run.resumes.clone();
-        let (TaskState::Provisioning { next, .. } | TaskState::Running { next, .. }) = &task.state else {
+        let (TaskState::Provisioning { next, .. } | TaskState::Running { next, .. }) = &task.state
+        else {
             return Err(Trouble::Unwanted);
         };
-        let values = values(task, repo, &spec, Occasion { briefing: &next.briefing, from: &start.from });
-        spec.prompt = render(prompt_kind(run.kind), &repo.settings.prompts, &self.settings().prompts, &values)
-            .map_err(|error| Failure::new(FailureClass::PromptInvalid).with_detail(error.to_string()))?;
+        let values = values(
+            task,
+            repo,
+            &spec,
+            Occasion {
+                briefing: &next.briefing,
+                from: &start.from,
+            },
+        );
+        spec.prompt = render(
+            prompt_kind(run.kind),
+            &repo.settings.prompts,
+            &self.settings().prompts,
+            &values,
+        )
+        .map_err(|error| {
+            Failure::new(FailureClass::PromptInvalid).with_detail(error.to_string())
+        })?;
         let Some(agent) = self.ports().agents.get(&run.agent) else {
-            return Err(Failure::new(FailureClass::InvalidConfiguration).with_detail(format!("there is no agent called {:?}", run.agent)).into());
+            return Err(Failure::new(FailureClass::InvalidConfiguration)
+                .with_detail(format!("there is no agent called {:?}", run.agent))
+                .into());
         };
         let mut command = agent.command(&spec).map_err(|error| {
             Failure::new(FailureClass::InvalidConfiguration).with_detail(error.message())
         })?;
-        command.files.entry(files.child(TASK_FILE)).or_insert_with(|| full_text(task).into());
+        command
+            .files
+            .entry(files.child(TASK_FILE))
+            .or_insert_with(|| full_text(task).into());
         command.dir.get_or_insert(start.path.clone());
         for (name, value) in Identity::default().env() {
             command.env.entry(name).or_insert(value);
@@ -172,7 +279,9 @@ struct Occasion<'a> {
 
 /// The worktree of a task, in its workspace.
 pub(crate) fn worktree_path(task: &Task) -> WorkspacePath {
-    WorkspacePath::root().child(WORKTREES).child(&task.id.short())
+    WorkspacePath::root()
+        .child(WORKTREES)
+        .child(&task.id.short())
 }
 
 fn prompt_kind(kind: RunKind) -> PromptKind {
@@ -194,24 +303,53 @@ fn values(task: &Task, repo: &Repo, spec: &RunSpec, occasion: Occasion<'_>) -> P
         .set(Variable::TaskTitle, task.title.clone())
         .set(Variable::TaskBody, task.body.clone())
         .set(Variable::TaskFile, spec.task_file.clone())
-        .set(Variable::TicketUrl, task.ticket.as_ref().and_then(|ticket| ticket.url.clone()).unwrap_or_default())
-        .set(Variable::RepoName, repo.url.host_and_path().map_or_else(|| repo.name().to_owned(), |(_, path)| path.to_owned()))
+        .set(
+            Variable::TicketUrl,
+            task.ticket
+                .as_ref()
+                .and_then(|ticket| ticket.url.clone())
+                .unwrap_or_default(),
+        )
+        .set(
+            Variable::RepoName,
+            repo.url
+                .host_and_path()
+                .map_or_else(|| repo.name().to_owned(), |(_, path)| path.to_owned()),
+        )
         .set(Variable::BranchName, task.branch.clone())
         .set(Variable::BaseBranch, repo.default_branch.clone())
         .set(Variable::HeadCommit, from.to_string())
-        .set(Variable::CheckCommand, or_empty(&repo.settings.check_command))
-        .set(Variable::PreviousAttempt, or_empty(&briefing.previous_attempt))
+        .set(
+            Variable::CheckCommand,
+            or_empty(&repo.settings.check_command),
+        )
+        .set(
+            Variable::PreviousAttempt,
+            or_empty(&briefing.previous_attempt),
+        )
         .set(Variable::CiFailures, or_empty(&briefing.ci_failures))
-        .set(Variable::ReviewComments, or_empty(&briefing.review_comments))
+        .set(
+            Variable::ReviewComments,
+            or_empty(&briefing.review_comments),
+        )
         .set(Variable::ConflictFiles, or_empty(&briefing.conflict_files))
-        .set(Variable::DiffCommand, format!("git diff origin/{}...{from}", repo.default_branch))
+        .set(
+            Variable::DiffCommand,
+            format!("git diff origin/{}...{from}", repo.default_branch),
+        )
         .set(Variable::VerdictFile, spec.verdict_file.clone());
     if let Some(pull_request) = &task.pull_request {
-        values.set(Variable::PrNumber, pull_request.number.0.to_string()).set(Variable::PrUrl, pull_request.url.clone());
+        values
+            .set(Variable::PrNumber, pull_request.number.0.to_string())
+            .set(Variable::PrUrl, pull_request.url.clone());
     }
     values
 }
 
 fn full_text(task: &Task) -> String {
-    if task.body.trim().is_empty() { format!("# {}\n", task.title) } else { format!("# {}\n\n{}\n", task.title, task.body) }
+    if task.body.trim().is_empty() {
+        format!("# {}\n", task.title)
+    } else {
+        format!("# {}\n\n{}\n", task.title, task.body)
+    }
 }

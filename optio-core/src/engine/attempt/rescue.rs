@@ -35,8 +35,19 @@ impl Optio {
     async fn try_rescue(&self, run: &Run, task: &Task) -> Result<Option<RescueRef>> {
         let repo = self.store().repo(run.repo).await?;
         let credentials = self.forge(&repo.url)?.credentials(&repo).await?;
-        let git = Git::new(self.runtime(), run.workspace, repo.url.as_str(), credentials.as_ref());
-        let rescued = git.rescue(&worktree_path(task), &repo.default_branch, &ref_name(task.id, run.id)).await;
+        let git = Git::new(
+            self.runtime(),
+            run.workspace,
+            repo.url.as_str(),
+            credentials.as_ref(),
+        );
+        let rescued = git
+            .rescue(
+                &worktree_path(task),
+                &repo.default_branch,
+                &ref_name(task.id, run.id),
+            )
+            .await;
         rescued.map_err(|error| Error::unavailable("git", error.to_string()).caused_by(error))
     }
 
@@ -45,22 +56,50 @@ impl Optio {
     /// # Errors
     /// Something could not be saved, and nothing is removed; or a backend failed.
     pub(crate) async fn remove_worktree(&self, mut task: Task) -> Result<()> {
-        let Some(worktree) = task.worktree.clone() else { return Ok(()) };
-        let exists = self.runtime().list().await?.iter().any(|workspace| workspace.id == worktree.workspace);
-        let runs = self.store().runs(&RunQuery { task: Some(task.id), ..RunQuery::default() }).await?;
+        let Some(worktree) = task.worktree.clone() else {
+            return Ok(());
+        };
+        let exists = self
+            .runtime()
+            .list()
+            .await?
+            .iter()
+            .any(|workspace| workspace.id == worktree.workspace);
+        let runs = self
+            .store()
+            .runs(&RunQuery {
+                task: Some(task.id),
+                ..RunQuery::default()
+            })
+            .await?;
         if runs.iter().any(Run::is_live) {
             return Ok(()); // its end comes first
         }
         if exists && let Some(last) = runs.last() {
             let repo = self.store().repo(task.repo).await?;
             let credentials = self.forge(&repo.url)?.credentials(&repo).await?;
-            let git = Git::new(self.runtime(), worktree.workspace, repo.url.as_str(), credentials.as_ref());
-            let failed = |error: super::super::git::GitError| Error::unavailable("git", error.to_string()).caused_by(error);
+            let git = Git::new(
+                self.runtime(),
+                worktree.workspace,
+                repo.url.as_str(),
+                credentials.as_ref(),
+            );
+            let failed = |error: super::super::git::GitError| {
+                Error::unavailable("git", error.to_string()).caused_by(error)
+            };
             if task.role == TaskRole::Coding {
-                git.rescue(&worktree.path, &repo.default_branch, &ref_name(task.id, last.id)).await.map_err(failed)?;
+                git.rescue(
+                    &worktree.path,
+                    &repo.default_branch,
+                    &ref_name(task.id, last.id),
+                )
+                .await
+                .map_err(failed)?;
             }
             let branch = (task.role == TaskRole::Coding).then_some(task.branch.as_str());
-            git.remove_worktree(&worktree.path, branch).await.map_err(failed)?;
+            git.remove_worktree(&worktree.path, branch)
+                .await
+                .map_err(failed)?;
         }
         let now = self.now();
         if let Some(worktree) = &mut task.worktree {

@@ -31,6 +31,15 @@ impl Call<'_> {
             .unwrap_or_default())
     }
 
+    pub(super) fn refs_below(&self, prefixes: &[&str]) -> Answer {
+        let dir = self.git_dir()?;
+        let below = |prefix: &&str| dir.refs(self.disk, prefix);
+        let found = prefixes.iter().flat_map(below);
+        Ok(found
+            .map(|(name, commit)| format!("{commit} {name}\n"))
+            .collect())
+    }
+
     pub(super) fn rev_parse(&mut self, name: &str) -> Answer {
         let Some(name) = name.strip_suffix("^{tree}") else {
             return Ok(self.resolve(name)?.to_string());

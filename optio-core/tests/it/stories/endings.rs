@@ -1,0 +1,194 @@
+//! Every way in which a run can end: no process is left, no work is lost, and what follows is right.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use optio_core::{
+    failure::FailureClass,
+    memory::{Signal, SpawnedRun, Step, diligent},
+    repo::{AttemptLimits, RepoSettings},
+    run::RunOutcome,
+    task::{StateName, Task, TaskState},
+    worktree::WorktreeState,
+};
+
+use super::world::{World, auto_merge};
+
+/// Work that is half done, and then this.
+fn half_done(then: Vec<Step>) -> impl Fn(&SpawnedRun) -> Vec<Step> + Send + Sync + 'static {
+    move |_| {
+        let mut steps = vec![
+            Step::edit("committed.txt", "safe"),
+            Step::commit("Half of it"),
+            Step::edit("uncommitted.txt", "at risk"),
+        ];
+        steps.extend(then.clone());
+        steps
+    }
+}
+
+fn one_attempt() -> RepoSettings {
+    RepoSettings { attempts: AttemptLimits { failures: 1, ..AttemptLimits::default() }, ..auto_merge() }
+}
+
+fn class_of(task: &Task) -> FailureClass {
+    match &task.state {
+        TaskState::Failed { failure, .. } => failure.class,
+        state => panic!("the task is {}", state.name()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_run_is_saved() {
+    let world = World::new(auto_merge()).await;
+    let begun = Signal::new();
+    world.agents_do(half_done(vec![Step::Raise(begun.clone()), Step::Hang]));
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    begun.raised().await;
+    world.engine.cancel(task).await.unwrap();
+    assert_eq!(world.task(task).await.state.name(), StateName::Cancelled, "at once");
+    world.until(task, StateName::Cancelled).await;
+    assert_eq!(world.runtime.processes(), []);
+    assert_eq!(world.rescued(), ["committed.txt", "uncommitted.txt"]);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(world.task(task).await.worktree.unwrap().state, WorktreeState::Removed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_takes_too_long_is_ended_and_saved() {
+    let world = World::new(RepoSettings { run_timeout_minutes: 30, silence_minutes: 1000, ..one_attempt() }).await;
+    world.agents_do(half_done(vec![Step::Hang]));
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    let task = world.until(task, StateName::Failed).await;
+    assert_eq!(class_of(&task), FailureClass::TimedOut);
+    assert_eq!(world.runtime.processes(), []);
+    assert_eq!(world.rescued(), ["committed.txt", "uncommitted.txt"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_silent_and_idle_has_stalled() {
+    let world = World::new(one_attempt()).await;
+    world.agents_do(half_done(vec![Step::Hang]));
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    assert_eq!(class_of(&world.until(task, StateName::Failed).await), FailureClass::Stalled);
+    assert_eq!(world.rescued(), ["committed.txt", "uncommitted.txt"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_silent_build_is_no_stall() {
+    let world = World::new(one_attempt()).await;
+    world.agents_do(|run| {
+        let mut steps = vec![Step::Wait(Duration::from_secs(90 * 60))];
+        steps.extend(diligent(run));
+        steps
+    });
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    world.until(task, StateName::Completed).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_run_is_saved_and_tried_again_from_a_clean_start() {
+    let world = World::new(auto_merge()).await;
+    world.agents_do(|run| match run.attempt {
+        1 => half_done(vec![Step::Fail("I am lost".to_owned())])(run),
+        _ => diligent(run),
+    });
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    world.until(task, StateName::Completed).await;
+    assert_snapshot!(world.history(task).await, @"pending, queued, provisioning, running, queued, provisioning, running, pr_opened, completed");
+    assert_eq!(world.rescued(), ["committed.txt", "uncommitted.txt"]);
+    let second = &world.runtime.spawned()[1];
+    assert!(second.prompt.contains("I am lost"), "{}", second.prompt);
+    let main = world.git.branch(&world.url, "main").unwrap();
+    assert!(!world.git.files(&main).contains_key("uncommitted.txt"), "the retry began clean");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_lies_completes_nothing() {
+    let world = World::new(one_attempt()).await;
+    world.agents_do(|_| vec![Step::Lie]);
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    assert_eq!(class_of(&world.until(task, StateName::Failed).await), FailureClass::NoChanges);
+    assert!(world.forge.pull_requests(&world.url).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_is_waited_for_at_no_cost_and_the_session_goes_on() {
+    let world = World::new(one_attempt()).await;
+    let reset = "2026-01-01T02:00:00Z".parse().unwrap();
+    world.agents_do(move |run| match run.attempt {
+        1 => half_done(vec![Step::RateLimit(Some(reset))])(run),
+        _ => diligent(run),
+    });
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    let task = world.until(task, StateName::Completed).await;
+    assert_eq!(task.attempts.failures, 0);
+    let spawned = world.runtime.spawned();
+    assert_eq!(spawned[0].session, spawned[1].session);
+    let runs = world.runs(task.id).await;
+    assert!(runs[1].started_at >= reset, "{}", runs[1].started_at);
+    let main = world.git.branch(&world.url, "main").unwrap();
+    assert!(world.git.files(&main).contains_key("committed.txt"), "it went on where it was");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_dies_costs_no_attempt() {
+    let world = World::new(one_attempt()).await;
+    let begun = Signal::new();
+    let raised = begun.clone();
+    world.agents_do(move |run| match run.attempt {
+        1 => vec![Step::say("hello"), Step::Raise(raised.clone()), Step::Vanish],
+        _ => diligent(run),
+    });
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    begun.raised().await;
+    let workspace = world.runs(task).await[0].workspace;
+    world.runtime.lose(workspace);
+    let task = world.until(task, StateName::Completed).await;
+    assert_eq!(task.attempts.failures, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_a_cancelled_task_waits_for_its_old_run_to_end() {
+    let world = World::new(auto_merge()).await;
+    let begun = Signal::new();
+    let raised = begun.clone();
+    world.agents_do(move |run| match run.attempt {
+        1 => vec![Step::Raise(raised.clone()), Step::Hang],
+        _ => diligent(run),
+    });
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    begun.raised().await;
+    world.engine.cancel(task).await.unwrap();
+    world.engine.retry(task).await.unwrap();
+    world.until(task, StateName::Completed).await;
+    let runs = world.runs(task).await;
+    assert!(matches!(runs[0].outcome(), Some(RunOutcome::Cancelled { .. })));
+    assert!(runs[0].ended_at().unwrap() <= runs[1].started_at, "one at a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_or_provisioning_task_can_be_cancelled() {
+    let world = World::with(auto_merge(), |settings| settings.limits = settings.limits.with_global(1)).await;
+    world.agents_do(|_| vec![Step::Hang]);
+    let one = world.submit("One").await;
+    let two = world.submit("Two").await;
+    let three = world.engine.submit(optio_core::NewTask::new(world.repo.id, "Three").after(two)).await.unwrap().id;
+    let _running = world.run();
+    world.engine.cancel(two).await.unwrap();
+    let three = world.until(three, StateName::Failed).await;
+    assert_eq!(class_of(&three), FailureClass::DependencyFailed);
+    world.engine.cancel(one).await.unwrap();
+    world.until(one, StateName::Cancelled).await;
+    assert_eq!(world.runtime.processes(), []);
+    assert!(world.engine.cancel(one).await.unwrap_err().to_string().contains("cancelled already"));
+}

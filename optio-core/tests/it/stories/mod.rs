@@ -1,0 +1,9 @@
+//! The engine, told in stories on paused time: hours pass at once, and nothing sleeps.
+
+mod capacity;
+mod endings;
+mod feedback;
+mod money;
+mod periodic;
+mod replicas;
+mod world;
