@@ -4,6 +4,7 @@
 //! - [`backends`]: which backends make up an engine. [`app`]: what requests share, and the server from start to drain.
 //! - [`router`]: all routes and who may use them. [`api`]: REST. [`live`]: WebSockets. [`error`]: errors over HTTP.
 //! - [`doctor`]: whether everything that is needed is there.
+//! - [`demo`]: a sample repository and a handful of tasks.
 //! - [`cli`]: the program `optio`, which talks to a running server over HTTP alone.
 
 pub mod config;
@@ -18,6 +19,7 @@ pub mod webhook_sender;
 pub mod backends;
 pub mod telemetry;
 pub mod serve;
+pub mod demo;
 pub mod cli;
 
 /// The version of this program.

@@ -44,6 +44,15 @@ pub(crate) struct ServerFlags {
 }
 
 impl ServerFlags {
+    /// Those of the demo, which tells what happens by itself and logs only what is wrong.
+    pub(crate) fn for_demo(listen: String) -> Self {
+        Self {
+            listen: Some(listen),
+            log: Some("error".to_owned()),
+            ..Self::default()
+        }
+    }
+
     /// The configuration of the server.
     pub(crate) fn load(self, environment: &Environment) -> Result<ServerConfig, Mistakes> {
         ServerConfig::load(self.given(), environment)

@@ -4,6 +4,7 @@
 
 pub mod client;
 mod configuration;
+mod demo;
 mod doctor;
 mod follow;
 mod log_lines;
@@ -66,6 +67,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
     Task(task::TaskArgs),
     Repo(repo::RepoArgs),
     Doctor(doctor::DoctorArgs),
@@ -125,6 +127,7 @@ async fn run(
 ) -> anyhow::Result<Outcome> {
     match command {
         Command::Serve(args) => args.run(environment, out).await,
+        Command::Demo(args) => args.run(environment, out).await,
         Command::Task(args) => args.run(environment, out).await,
         Command::Repo(args) => args.run(environment, out).await,
         Command::Doctor(args) => args.run(environment, out).await,
