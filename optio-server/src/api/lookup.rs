@@ -25,7 +25,7 @@ pub(crate) async fn find_task(optio: &Optio, text: &str) -> Result<TaskId, ApiEr
         Err(error) => error,
     };
     let id_like = text.len() >= SHORTEST_END
-        && text.len() < 26
+        && text.len() <= 26
         && text
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());

@@ -112,7 +112,7 @@ async fn stream(socket: WebSocket, mut log: LogFollower, stopping: CancellationT
         .await
         {
             // the client's own close frame ends the connection in order; it need not come
-            std::future::pending::<()>().await;
+            tokio::time::sleep(PATIENCE).await;
         }
     };
     let send = async {
