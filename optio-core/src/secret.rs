@@ -86,11 +86,11 @@ impl Masker {
         };
         match masked {
             std::borrow::Cow::Borrowed(text) => self.shapes.replace_all(text, SHAPE_MASK),
-            std::borrow::Cow::Owned(text) => {
-                self.shapes
+            std::borrow::Cow::Owned(text) => self
+                .shapes
                 .replace_all(&text, SHAPE_MASK)
-                .into_owned().into()
-            }
+                .into_owned()
+                .into(),
         }
     }
 }
@@ -147,12 +147,30 @@ mod tests {
     fn of_a_url_only_the_password_is_masked() {
         let masker = Masker::default();
         let rows = [
-            ("clone https://ada:pa55@git.example/a/b.git now", "clone https://ada:***@git.example/a/b.git now"),
-            ("postgres://app:p:w@db:5432/optio", "postgres://app:***@db:5432/optio"),
-            ("https://x-access-token:ghs_0123456789abcdefghij@github.com/a/b", "https://x-access-token:***@github.com/a/b"),
-            ("https://git.example:8443/@ada", "https://git.example:8443/@ada"),
-            ("git@github.com:acme/shop.git", "git@github.com:acme/shop.git"),
-            ("http://localhost:3000 by ada@example.org", "http://localhost:3000 by ada@example.org"),
+            (
+                "clone https://ada:pa55@git.example/a/b.git now",
+                "clone https://ada:***@git.example/a/b.git now",
+            ),
+            (
+                "postgres://app:p:w@db:5432/optio",
+                "postgres://app:***@db:5432/optio",
+            ),
+            (
+                "https://x-access-token:ghs_0123456789abcdefghij@github.com/a/b",
+                "https://x-access-token:***@github.com/a/b",
+            ),
+            (
+                "https://git.example:8443/@ada",
+                "https://git.example:8443/@ada",
+            ),
+            (
+                "git@github.com:acme/shop.git",
+                "git@github.com:acme/shop.git",
+            ),
+            (
+                "http://localhost:3000 by ada@example.org",
+                "http://localhost:3000 by ada@example.org",
+            ),
         ];
         for (text, masked) in rows {
             assert_eq!(masker.mask(text), masked);
@@ -168,7 +186,9 @@ mod tests {
     #[test]
     fn a_great_many_secrets_are_masked_all_the_same() {
         // well beyond the usual bound of a compiled pattern
-        let secrets: Vec<Secret> = (0..20_000).map(|n| Secret::new(format!("{n:032x}-{n:032x}"))).collect();
+        let secrets: Vec<Secret> = (0..20_000)
+            .map(|n| Secret::new(format!("{n:032x}-{n:032x}")))
+            .collect();
         let text = format!("key {}", secrets[19_999].expose());
         assert_eq!(Masker::new(&secrets).mask(&text), "key ***");
     }

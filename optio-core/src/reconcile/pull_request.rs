@@ -287,9 +287,9 @@ fn requested_changes(seen: &PrSnapshot<'_>, pr: &PullRequest, now: Timestamp) ->
     if asked.is_empty() {
         return None;
     }
-    if own.is_some_and(|review| {
-        review.blocking == Blocking::BlocksParent && !review.state.is_final()
-    }) {
+    if own
+        .is_some_and(|review| review.blocking == Blocking::BlocksParent && !review.state.is_final())
+    {
         // what it has to say goes into the same run; and it may be about to say what is on the forge already
         return Some((wait("the review agent"), "review_at_work"));
     }

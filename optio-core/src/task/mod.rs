@@ -86,7 +86,11 @@ pub struct Task {
 
 /// What a task is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "role", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "role",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 pub enum TaskRole {
     /// It changes code and ends as a merged pull request.
     Coding,

@@ -15,7 +15,11 @@ use crate::{
 
 /// How far a task is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "name",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 pub enum TaskState {
     /// Created, not queued yet.
     Pending,

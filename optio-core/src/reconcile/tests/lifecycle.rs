@@ -66,9 +66,7 @@ fn what_has_ended_elsewhere() {
         ),
         (
             "merged after it was cancelled: it stays cancelled",
-            ready()
-                .pr(merged)
-                .state(TaskState::Cancelled { at: at(1) }),
+            ready().pr(merged).state(TaskState::Cancelled { at: at(1) }),
             "ended: nothing (the task has ended)",
         ),
         (
@@ -121,9 +119,7 @@ fn what_cannot_be_seen_changes_nothing() {
         ),
         (
             "the checks are out of sight",
-            ready()
-                .unknown_checks()
-                .needs(AttentionReason::CiFailed),
+            ready().unknown_checks().needs(AttentionReason::CiFailed),
             out_of_sight,
         ),
         (
@@ -148,9 +144,7 @@ fn who_needed_attention_is_watched_again_once_the_cause_is_gone() {
     check(vec![
         (
             "checks of a new head are at work",
-            ready()
-                .checks(Checks::Pending)
-                .asked_a_person("red checks"),
+            ready().checks(Checks::Pending).asked_a_person("red checks"),
             "checks_pending: wait for its checks to end",
         ),
         (
@@ -186,8 +180,12 @@ fn a_person_is_asked_once() {
         ready().red().handled(CauseKind::Ci, HEAD, ""),
         ready().red().set(|settings| settings.attempts.ci = 0),
         ready().conflicting().handled_conflict(),
-        ready().review_by(ReviewTrigger::OnCiPass).own(HEAD, StateName::Failed),
-        ready().request("r1", HEAD).set(|settings| settings.auto_resume_on_review = false),
+        ready()
+            .review_by(ReviewTrigger::OnCiPass)
+            .own(HEAD, StateName::Failed),
+        ready()
+            .request("r1", HEAD)
+            .set(|settings| settings.auto_resume_on_review = false),
     ] {
         let Action::Attention { reason } = scene.decide().action else {
             panic!("{}", scene.outcome())

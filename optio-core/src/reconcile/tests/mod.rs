@@ -279,7 +279,9 @@ fn check(rows: Vec<(&str, Scene, &str)>) {
             None => outcome == expected,
         };
         if !fits {
-            wrong.push(format!("{name}\n  expected {expected}\n  got      {outcome}"));
+            wrong.push(format!(
+                "{name}\n  expected {expected}\n  got      {outcome}"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

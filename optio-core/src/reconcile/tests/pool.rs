@@ -127,18 +127,69 @@ fn rows() {
     let rows: Vec<(&str, Vec<Row>, &str)> = vec![
         ("none", vec![], ""),
         ("in use", vec![busy(0), warm(1)], ""),
-        ("idle: the last first", vec![idle(0), idle(2), idle(1)], "retire 2, retire 1, retire 0"),
-        ("the last is in use: those below it that are idle go all the same", vec![idle(0), idle(1), busy(2)], "retire 1, retire 0"),
-        ("one in the middle is in use", vec![idle(0), busy(1), idle(2)], "retire 2, retire 0"),
-        ("one was used a moment ago", vec![warm(0), idle(1)], "retire 1"),
-        ("a queued task goes on here", vec![with(idle(0), |seen| seen.awaited_by = 1), idle(1)], "retire 1"),
-        ("each repository has its own", vec![idle(0), of_repo(idle(1), 2), of_repo(busy(2), 2)], "retire 0, retire 1"),
-        ("ready, and gone", vec![gone(busy(0))], "0 is lost: it is gone"),
-        ("broken while in use", vec![broken(busy(0))], "0 is lost: out of memory"),
-        ("broken while idle", vec![broken(idle(0))], "0 is lost: out of memory"),
-        ("broken before it was ready", vec![broken(in_state(0, Creating))], "0 is lost: out of memory"),
-        ("being made", vec![starting(in_state(0, Creating)), gone(with(in_state(1, Creating), |seen| seen.live_runs = 1))], "retire 0"),
-        ("asked for a moment ago", vec![gone(in_state(0, Creating))], ""),
+        (
+            "idle: the last first",
+            vec![idle(0), idle(2), idle(1)],
+            "retire 2, retire 1, retire 0",
+        ),
+        (
+            "the last is in use: those below it that are idle go all the same",
+            vec![idle(0), idle(1), busy(2)],
+            "retire 1, retire 0",
+        ),
+        (
+            "one in the middle is in use",
+            vec![idle(0), busy(1), idle(2)],
+            "retire 2, retire 0",
+        ),
+        (
+            "one was used a moment ago",
+            vec![warm(0), idle(1)],
+            "retire 1",
+        ),
+        (
+            "a queued task goes on here",
+            vec![with(idle(0), |seen| seen.awaited_by = 1), idle(1)],
+            "retire 1",
+        ),
+        (
+            "each repository has its own",
+            vec![idle(0), of_repo(idle(1), 2), of_repo(busy(2), 2)],
+            "retire 0, retire 1",
+        ),
+        (
+            "ready, and gone",
+            vec![gone(busy(0))],
+            "0 is lost: it is gone",
+        ),
+        (
+            "broken while in use",
+            vec![broken(busy(0))],
+            "0 is lost: out of memory",
+        ),
+        (
+            "broken while idle",
+            vec![broken(idle(0))],
+            "0 is lost: out of memory",
+        ),
+        (
+            "broken before it was ready",
+            vec![broken(in_state(0, Creating))],
+            "0 is lost: out of memory",
+        ),
+        (
+            "being made",
+            vec![
+                starting(in_state(0, Creating)),
+                gone(with(in_state(1, Creating), |seen| seen.live_runs = 1)),
+            ],
+            "retire 0",
+        ),
+        (
+            "asked for a moment ago",
+            vec![gone(in_state(0, Creating))],
+            "",
+        ),
         (
             "asked for long ago by a run that is still there",
             vec![gone(with(in_state(0, Creating), |seen| {
@@ -149,19 +200,39 @@ fn rows() {
         ),
         (
             "asked for long ago, and nobody waits for it",
-            vec![gone(with(in_state(0, Creating), |seen| seen.workspace.used_at = at(NOW - PATIENCE - 1)))],
+            vec![gone(with(in_state(0, Creating), |seen| {
+                seen.workspace.used_at = at(NOW - PATIENCE - 1)
+            }))],
             "remove 0",
         ),
-        ("a removal that was interrupted", vec![in_state(0, Removing), gone(in_state(1, Removing))], "remove 0, remove 1"),
-        ("lost, and its runs do not know yet", vec![gone(with(in_state(0, lost()), |seen| seen.live_runs = 1))], ""),
-        ("lost, and nobody is in it", vec![gone(in_state(0, lost())), broken(in_state(1, lost()))], "remove 0, remove 1"),
-        ("one that starts again after a failure of its machine", vec![starting(busy(0))], ""),
+        (
+            "a removal that was interrupted",
+            vec![in_state(0, Removing), gone(in_state(1, Removing))],
+            "remove 0, remove 1",
+        ),
+        (
+            "lost, and its runs do not know yet",
+            vec![gone(with(in_state(0, lost()), |seen| seen.live_runs = 1))],
+            "",
+        ),
+        (
+            "lost, and nobody is in it",
+            vec![gone(in_state(0, lost())), broken(in_state(1, lost()))],
+            "remove 0, remove 1",
+        ),
+        (
+            "one that starts again after a failure of its machine",
+            vec![starting(busy(0))],
+            "",
+        ),
     ];
     let mut wrong = Vec::new();
     for (name, seen, expected) in rows {
         let outcome = in_short(&look(&seen, &[]));
         if outcome != expected {
-            wrong.push(format!("{name}\n  expected {expected}\n  got      {outcome}"));
+            wrong.push(format!(
+                "{name}\n  expected {expected}\n  got      {outcome}"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -106,8 +106,12 @@ fn any_own() -> impl Strategy<Value = SeenReview> {
 
 fn any_cause() -> impl Strategy<Value = Cause> {
     let kinds = vec![CauseKind::Ci, CauseKind::Review, CauseKind::Conflict];
-    (select(kinds), select(vec![HEAD, OLD]), select(vec!["optio", "r1", "r1,r2", "r2"])).prop_map(
-        |(kind, head, mark)| Cause {
+    (
+        select(kinds),
+        select(vec![HEAD, OLD]),
+        select(vec!["optio", "r1", "r1,r2", "r2"]),
+    )
+        .prop_map(|(kind, head, mark)| Cause {
             kind,
             head: commit_id(head),
             mark: match kind {
@@ -115,8 +119,7 @@ fn any_cause() -> impl Strategy<Value = Cause> {
                 CauseKind::Review => mark.to_owned(),
                 CauseKind::Conflict => commit_id(BASE).to_string(),
             },
-        },
-    )
+        })
 }
 
 fn any_scene() -> impl Strategy<Value = Scene> {
@@ -126,7 +129,14 @@ fn any_scene() -> impl Strategy<Value = Scene> {
         any_mergeability(),
         any_decision(),
         proptest::bool::weighted(0.15),
-        vec((select(vec!["r1", "r2"]), any_verdict(), select(vec![HEAD, OLD])), 0..3),
+        vec(
+            (
+                select(vec!["r1", "r2"]),
+                any_verdict(),
+                select(vec![HEAD, OLD]),
+            ),
+            0..3,
+        ),
         select(vec![0_u64, 3500]),
     );
     let settings = (
@@ -139,7 +149,11 @@ fn any_scene() -> impl Strategy<Value = Scene> {
             ReviewTrigger::Manual,
         ]),
     );
-    let task = (any_state(), vec(any_cause(), 0..4), proptest::bool::weighted(0.05));
+    let task = (
+        any_state(),
+        vec(any_cause(), 0..4),
+        proptest::bool::weighted(0.05),
+    );
     (forge, settings, task, vec(any_own(), 0..3)).prop_map(
         |(
             (state, checks, mergeability, decision, draft, said, head_at),

@@ -204,7 +204,9 @@ fn the_review_agents_word() {
         ),
         (
             "it has put its review on the forge and is about to end",
-            enabled().own(HEAD, StateName::Running).own_on_the_forge(HEAD),
+            enabled()
+                .own(HEAD, StateName::Running)
+                .own_on_the_forge(HEAD),
             "review_at_work: wait for the review agent",
         ),
         (
@@ -301,7 +303,14 @@ fn all_that_is_asked_for_goes_into_one_run() {
         .request("r2", HEAD)
         .request("r1", HEAD)
         .handled(CauseKind::Review, OLD, "r1")
-        .with(|scene| scene.reviews[0].report.as_mut().unwrap().comments.push(comment));
+        .with(|scene| {
+            scene.reviews[0]
+                .report
+                .as_mut()
+                .unwrap()
+                .comments
+                .push(comment)
+        });
     let Action::Resume { reason, next } = scene.decide().action else {
         panic!("{}", scene.outcome())
     };
@@ -328,8 +337,5 @@ fn a_person_who_says_the_same_as_the_review_agent_of_another_commit_is_heard() {
         .review_by(ReviewTrigger::OnCiPass)
         .own_says(OLD, ReviewVerdict::RequestChanges)
         .own_on_the_forge(HEAD);
-    assert_eq!(
-        scene.outcome(),
-        "changes_requested: resume-review for head"
-    );
+    assert_eq!(scene.outcome(), "changes_requested: resume-review for head");
 }

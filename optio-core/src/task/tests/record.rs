@@ -91,10 +91,7 @@ fn a_run_that_is_tried_again_is_the_same_resume() {
 fn a_place_is_a_run_more_and_the_workspace_is_remembered() {
     let mut task = task_in(states()[2].clone());
     task.apply(placed(), now()).unwrap();
-    assert_eq!(
-        (task.runs, task.last_workspace),
-        (1, Some(workspace_id(1)))
-    );
+    assert_eq!((task.runs, task.last_workspace), (1, Some(workspace_id(1))));
 }
 
 #[test]
@@ -135,7 +132,10 @@ fn a_retry_leaves_a_closed_pull_request_behind() {
     let mut task = worn(failed_by(FailureClass::PrClosed));
     task.apply(TaskEvent::Retried { next: retry() }, now())
         .unwrap();
-    assert_eq!(task.pull_request, None, "or it would fail again for the same");
+    assert_eq!(
+        task.pull_request, None,
+        "or it would fail again for the same"
+    );
 }
 
 #[test]
@@ -150,7 +150,9 @@ fn a_new_task_that_waits_loses_nothing() {
 fn its_age_in_the_queue_counts_from_when_it_joined_it() {
     let mut task = task_in(TaskState::Pending);
     task.apply(enqueued(NextRun::first()), at(5)).unwrap();
-    assert!(matches!(task.state, TaskState::Queued { since, not_before: None, hold: None, .. } if since == at(5)));
+    assert!(
+        matches!(task.state, TaskState::Queued { since, not_before: None, hold: None, .. } if since == at(5))
+    );
     task.apply(requeued(), at(8)).unwrap();
     assert!(
         matches!(task.state, TaskState::Queued { since, not_before: Some(_), hold: Some(_), .. } if since == at(8))

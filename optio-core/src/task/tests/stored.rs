@@ -57,7 +57,9 @@ fn a_whole_task() {
         pull_request: Some(pull_request()),
         worktree: Some(Worktree {
             workspace: workspace_id(1),
-            path: crate::workspace::WorkspacePath::root().child("worktrees").child("task"),
+            path: crate::workspace::WorkspacePath::root()
+                .child("worktrees")
+                .child("task"),
             state: WorktreeState::Preserved,
             since: at(3),
         }),
