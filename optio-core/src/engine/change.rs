@@ -3,6 +3,7 @@
 
 use super::Optio;
 use crate::{
+    clock::Timestamp,
     error::{Error, Result},
     id::OutboxId,
     run::Run,
@@ -86,7 +87,7 @@ impl<'e> Change<'e> {
         from: Option<crate::task::StateName>,
         event: &str,
         because: Because,
-        at: crate::Timestamp,
+        at: Timestamp,
     ) {
         self.write(Write::Audit(Audit {
             task: task.id,

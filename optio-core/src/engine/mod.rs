@@ -34,7 +34,7 @@ pub use self::{
 use crate::{
     agent::Agent,
     clock::{Clock, Timestamp},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     event_bus::{EventBus, Hint},
     forge::Forge,
     id::{RepoId, TaskId},
@@ -269,9 +269,7 @@ async fn retry_conflicts<T, F: Future<Output = Result<T>>>(
     let mut races = 0;
     loop {
         match attempt().await {
-            Err(error) if error.kind() == crate::ErrorKind::Conflict && races < MAX_RACES => {
-                races += 1
-            }
+            Err(error) if error.kind() == ErrorKind::Conflict && races < MAX_RACES => races += 1,
             result => return result,
         }
     }

@@ -4,6 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{NewTask, Optio};
 use crate::{
+    clock::Timestamp,
     error::{ErrorKind, Result},
     schedule::Schedule,
     store::Write,
@@ -40,7 +41,7 @@ impl Optio {
     }
 
     /// First the task, found again by its key if we crash in between; then the schedule moves on.
-    async fn fire(&self, mut schedule: Schedule, moment: crate::Timestamp) -> Result<Option<Task>> {
+    async fn fire(&self, mut schedule: Schedule, moment: Timestamp) -> Result<Option<Task>> {
         let key = format!("{}@{moment}", schedule.id);
         let known = crate::store::TaskQuery {
             ticket: Some((SOURCE.to_owned(), key.clone())),

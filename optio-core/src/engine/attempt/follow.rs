@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Trouble;
 use crate::{
-    clock::elapsed,
+    clock::{Timestamp, elapsed},
     engine::{
         Optio,
         held::Held,
@@ -261,7 +261,7 @@ struct Reader {
     translator: Translator,
     batch: Batch,
     report: RunReport,
-    heard_at: crate::Timestamp,
+    heard_at: Timestamp,
     flush_at: Option<Instant>,
     delay: Duration,
 }

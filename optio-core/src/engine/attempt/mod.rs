@@ -1,6 +1,7 @@
 //! One attempt of an agent at a task: placed, prepared, followed, settled. Each step leaves in the store what the next
 //! one needs, so that any worker can go on after any crash.
 
+mod end;
 mod follow;
 mod place;
 mod prepare;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Optio, held::Held};
 use crate::{
     classify::{Evidence, classify},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     failure::Failure,
     id::{RunId, TaskId},
     run::{RunPhase, StopReason},
@@ -148,9 +149,7 @@ impl Optio {
     fn failed(&self, error: &Error) -> Trouble {
         let text = self.masker().mask(&error.to_string()).into_owned();
         let mut failure = classify(&Evidence::engine(text.clone()), self.now());
-        if failure.class == crate::failure::FailureClass::Unknown
-            && error.retry() == crate::Retry::Later
-        {
+        if failure.class == crate::failure::FailureClass::Unknown && error.retry() == Retry::Later {
             failure = failure.with_retry(crate::failure::RetryAdvice::Free);
         }
         failure.into()

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{Optio, change::Because},
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     failure::{Failure, FailureClass},
     id::{RunId, WorkspaceId},
     repo::Repo,
@@ -79,7 +79,7 @@ impl Optio {
                 let found = workspaces.into_iter().find(|workspace| workspace.id == id);
                 Workspace {
                     used_at: now,
-                    ..found.ok_or_else(|| crate::Error::not_found("optio", id))?
+                    ..found.ok_or_else(|| Error::not_found("optio", id))?
                 }
             }
             Placement::ScaleUp { ordinal } => Workspace {
@@ -92,17 +92,14 @@ impl Optio {
                 version: 0,
             },
             Placement::Full => {
-                return Err(crate::Error::unavailable(
+                return Err(Error::unavailable(
                     "optio",
                     format!("every workspace of {} is full", repo.url),
                 ));
             }
         };
         let TaskState::Queued { next, .. } = &task.state else {
-            return Err(crate::Error::conflict(
-                "optio",
-                "the task is no longer queued",
-            ));
+            return Err(Error::conflict("optio", "the task is no longer queued"));
         };
         let kind = next.kind;
         // a session lives in the home folder of its workspace

@@ -1,0 +1,180 @@
+//! The ends that lead nowhere: a run that has failed or that nobody wants. No process of it is left, its work is saved,
+//! and policy says whether there is another one.
+
+use crate::{
+    clock::Timestamp,
+    engine::{
+        Optio,
+        change::{Because, Change},
+        held::Held,
+        pr_watcher::ask_a_person,
+    },
+    error::{ErrorKind, Result},
+    failure::{Failure, FailureClass, RetryAdvice},
+    run::{Run, RunKind, RunOutcome},
+    scheduling::{AfterFailure, after_failure},
+    task::{Briefing, NextRun, Task, TaskEvent, TaskRole, TaskState},
+    worktree::WorktreeState,
+};
+
+impl Optio {
+    /// Ends a run that has failed: its work is saved, and policy says whether there is another one.
+    pub(super) async fn end_failed(&self, held: &Held, failure: Failure) -> Result<()> {
+        let run = held.run().await;
+        let task = self.store().task(run.task).await?;
+        if task.state.run() != Some(run.id) {
+            return self.end_cancelled(held).await;
+        }
+        self.no_process_left(&run).await?;
+        let rescue = self.rescue(&run, &task).await;
+        let repo = self.store().repo(run.repo).await?;
+        let now = self.now();
+        let jitter = self.clock().random();
+        tracing::info!(task = %task.id, run = %run.id, class = %failure.class, %failure, "run failed");
+        let outcome = RunOutcome::Failed {
+            failure: failure.clone(),
+            rescue,
+        };
+        held.end(&outcome, |run, task, change| {
+            keep_worktree(task, WorktreeState::Preserved, now);
+            if failure.class == FailureClass::SessionNotFound {
+                task.session = None;
+            }
+            match after_failure(&failure, task.attempts, repo.settings.attempts, now, jitter) {
+                AfterFailure::TryAgain {
+                    not_before,
+                    attempts,
+                } => {
+                    task.attempts = attempts;
+                    try_again(
+                        change,
+                        task,
+                        Again {
+                            run,
+                            failure: &failure,
+                            not_before,
+                        },
+                    )?;
+                }
+                AfterFailure::GiveUp(failure) => give_up(change, task, failure)?,
+            }
+            change.put(task);
+            Ok(())
+        })
+        .await?;
+        self.forget_spool(&run).await;
+        Ok(())
+    }
+
+    /// Ends a run that nobody wants any more: no process of it is left, its work is saved.
+    pub(super) async fn end_cancelled(&self, held: &Held) -> Result<()> {
+        let run = held.run().await;
+        let task = self.store().task(run.task).await?;
+        self.no_process_left(&run).await?;
+        let rescue = self.rescue(&run, &task).await;
+        let now = self.now();
+        held.end(&RunOutcome::Cancelled { rescue }, |_, task, change| {
+            keep_worktree(task, WorktreeState::Dirty, now);
+            // its state is somebody else's; but what waited for this run to end is told
+            change.put(task);
+            Ok(())
+        })
+        .await?;
+        tracing::info!(task = %task.id, run = %run.id, "run cancelled");
+        self.forget_spool(&run).await;
+        Ok(())
+    }
+
+    /// Whatever phase the run is in: after this no process of it is alive.
+    async fn no_process_left(&self, run: &Run) -> Result<()> {
+        match self
+            .runtime()
+            .kill(run.workspace, run.id, self.settings().kill_grace)
+            .await
+        {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            killed => killed,
+        }
+    }
+
+    /// The spool of a run that has ended is stored as its log; what is left of the files can go.
+    pub(super) async fn forget_spool(&self, run: &Run) {
+        if let Err(error) = self.runtime().forget(run.workspace, run.id).await {
+            tracing::debug!(run = %run.id, %error, "spool not removed; it goes with the workspace");
+        }
+    }
+}
+
+/// What another run is about.
+struct Again<'a> {
+    run: &'a Run,
+    failure: &'a Failure,
+    not_before: Timestamp,
+}
+
+fn try_again(change: &mut Change<'_>, task: &mut Task, again: Again<'_>) -> Result<()> {
+    let Again {
+        run,
+        failure,
+        not_before,
+    } = again;
+    let before = match &task.state {
+        TaskState::Provisioning { next, .. } | TaskState::Running { next, .. } => next.clone(),
+        _ => NextRun {
+            kind: run.kind,
+            cause: None,
+            briefing: Briefing::default(),
+        },
+    };
+    let charged = failure.retry == RetryAdvice::Attempt;
+    let kind = match run.kind {
+        // a clean start, and a word on what went wrong; anything else goes on where it was
+        RunKind::First if charged => RunKind::Retry,
+        kind => kind,
+    };
+    let previous_attempt = if charged {
+        Some(failure.to_string())
+    } else {
+        before.briefing.previous_attempt.clone()
+    };
+    let next = NextRun {
+        kind,
+        cause: before.cause,
+        briefing: Briefing {
+            previous_attempt,
+            ..before.briefing
+        },
+    };
+    let requeued = TaskEvent::Requeued {
+        next,
+        not_before: Some(not_before),
+        hold: Some(failure.to_string()),
+    };
+    change.apply(
+        task,
+        requeued,
+        Because::detailed("run_failed", failure.to_string()),
+    )
+}
+
+/// The task has failed; or, if its pull request is open, a person has to look: what is there can still be merged.
+fn give_up(change: &mut Change<'_>, task: &mut Task, failure: Failure) -> Result<()> {
+    let watched = task.pull_request.is_some() && task.role == TaskRole::Coding;
+    if watched && matches!(task.state, TaskState::Running { .. }) {
+        return change.apply(
+            task,
+            TaskEvent::AttentionNeeded {
+                reason: ask_a_person(&failure),
+            },
+            "run_failed_for_good",
+        );
+    }
+    change.apply(task, TaskEvent::Failed { failure }, "run_failed_for_good")
+}
+
+pub(super) fn keep_worktree(task: &mut Task, state: WorktreeState, now: Timestamp) {
+    if let Some(worktree) = &mut task.worktree {
+        worktree.state = state;
+        worktree.since = now;
+    }
+}

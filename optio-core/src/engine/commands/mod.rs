@@ -1,0 +1,12 @@
+//! What people and programs ask of Optio: submit, cancel, retry, reorder; repositories, schedules, webhooks.
+//!
+//! Every command checks all of its input before it writes anything, and writes it in one commit.
+
+mod control;
+mod repos;
+mod review;
+mod schedules;
+mod submit;
+mod webhooks;
+
+pub use self::{repos::RepoPatch, schedules::NewSchedule, submit::NewTask};

@@ -1,0 +1,97 @@
+//! Repositories: adding one, changing how Optio treats it.
+
+use crate::{
+    engine::{Optio, retry_conflicts},
+    error::{Error, Result, Retry},
+    id::RepoId,
+    repo::{Repo, RepoSettings, RepoUrl},
+    store::Write,
+};
+
+/// A change to a repository. What is none stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct RepoPatch {
+    /// Its settings.
+    pub settings: Option<RepoSettings>,
+    /// The branch that pull requests are merged into.
+    pub default_branch: Option<String>,
+}
+
+impl Optio {
+    /// Adds a repository. The forge is asked whether it is there.
+    ///
+    /// # Errors
+    /// No forge handles it, it does not exist or cannot be reached, it was added before, a setting is out of range.
+    pub async fn add_repo(&self, url: RepoUrl, settings: RepoSettings) -> Result<Repo> {
+        settings
+            .check()
+            .map_err(|error| Error::invalid("optio", error.to_string()))?;
+        self.check_agent(&settings)?;
+        if let Some(known) = self.store().repo_by_url(&url).await? {
+            return Err(Error::conflict(
+                "optio",
+                format!("{url} was added before, as {}", known.id),
+            )
+            .with_retry(Retry::Never));
+        }
+        let facts = self.forge(&url)?.repository(&url).await?;
+        let mut repo = Repo {
+            id: RepoId::generate(self.clock()),
+            url,
+            default_branch: facts.default_branch,
+            settings,
+            created_at: self.now(),
+            version: 0,
+        };
+        let mut change = self.change("api");
+        change.write(Write::Repo(repo.clone()));
+        change.commit().await?;
+        repo.version = 1;
+        self.push_limits().await?;
+        Ok(repo)
+    }
+
+    /// Changes a repository.
+    ///
+    /// # Errors
+    /// It does not exist, or a setting is out of range; nothing is changed then.
+    pub async fn update_repo(&self, id: RepoId, patch: RepoPatch) -> Result<Repo> {
+        if let Some(settings) = &patch.settings {
+            settings
+                .check()
+                .map_err(|error| Error::invalid("optio", error.to_string()))?;
+            self.check_agent(settings)?;
+        }
+        let repo = retry_conflicts(|| async {
+            let mut repo = self.store().repo(id).await?;
+            repo.settings = patch.settings.clone().unwrap_or(repo.settings);
+            repo.default_branch = patch.default_branch.clone().unwrap_or(repo.default_branch);
+            let mut change = self.change("api");
+            change.write(Write::Repo(repo.clone()));
+            change.commit().await?;
+            repo.version += 1;
+            Ok(repo)
+        })
+        .await?;
+        self.push_limits().await?;
+        Ok(repo)
+    }
+
+    fn check_agent(&self, settings: &RepoSettings) -> Result<()> {
+        let agents = &self.ports().agents;
+        match &settings.agent {
+            Some(name) if !agents.contains_key(name) => {
+                let known = agents
+                    .keys()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                Err(Error::invalid(
+                    "optio",
+                    format!("there is no agent called {name:?}: choose one of {known}"),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
