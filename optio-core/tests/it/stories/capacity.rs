@@ -16,12 +16,19 @@ use super::world::{World, auto_merge};
 
 #[tokio::test(start_paused = true)]
 async fn a_freed_slot_starts_the_next_task_and_no_time_passes() {
-    let world = World::with(auto_merge(), |settings| settings.limits = settings.limits.with_global(1)).await;
+    let world = World::with(auto_merge(), |settings| {
+        settings.limits = settings.limits.with_global(1)
+    })
+    .await;
     let (go_on, begun) = (Signal::new(), Signal::new());
     let (wait, raise) = (go_on.clone(), begun.clone());
     world.agents_do(move |run| {
         let first = run.prompt.contains("the first");
-        let mut steps = vec![if first { Step::WaitFor(wait.clone()) } else { Step::Raise(raise.clone()) }];
+        let mut steps = vec![if first {
+            Step::WaitFor(wait.clone())
+        } else {
+            Step::Raise(raise.clone())
+        }];
         steps.extend(diligent(run));
         steps
     });
@@ -30,7 +37,13 @@ async fn a_freed_slot_starts_the_next_task_and_no_time_passes() {
     let second = world.submit("Do the second").await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let why = world.engine.why(second).await.unwrap();
-    assert_eq!(why.reason, Some(WaitReason::GlobalLimit { at_work: 1, limit: 1 }));
+    assert_eq!(
+        why.reason,
+        Some(WaitReason::GlobalLimit {
+            at_work: 1,
+            limit: 1
+        })
+    );
 
     let freed = Instant::now();
     go_on.raise();
@@ -40,7 +53,11 @@ async fn a_freed_slot_starts_the_next_task_and_no_time_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_raised_limit_starts_what_waits_at_once() {
-    let world = World::new(RepoSettings { max_concurrent_tasks: 1, ..auto_merge() }).await;
+    let world = World::new(RepoSettings {
+        max_concurrent_tasks: 1,
+        ..auto_merge()
+    })
+    .await;
     world.agents_do(|_| vec![Step::Hang]);
     let (one, two) = (world.submit("One").await, world.submit("Two").await);
     let _running = world.run();
@@ -48,33 +65,70 @@ async fn a_raised_limit_starts_what_waits_at_once() {
     assert_eq!(world.task(two).await.state.name(), StateName::Queued);
 
     let raised = Instant::now();
-    let settings = RepoSettings { max_concurrent_tasks: 2, ..auto_merge() };
-    let patch = optio_core::engine::RepoPatch { settings: Some(settings), ..Default::default() };
-    world.engine.update_repo(world.repo.id, patch).await.unwrap();
+    let settings = RepoSettings {
+        max_concurrent_tasks: 2,
+        ..auto_merge()
+    };
+    let patch = optio_core::engine::RepoPatch {
+        settings: Some(settings),
+        ..Default::default()
+    };
+    world
+        .engine
+        .update_repo(world.repo.id, patch)
+        .await
+        .unwrap();
     world_has_running(&world, two).await;
-    assert!(raised.elapsed() < Duration::from_secs(1), "{:?}", raised.elapsed());
+    assert!(
+        raised.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        raised.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_repository_does_not_delay_another() {
-    let world = World::new(RepoSettings { max_concurrent_tasks: 1, ..auto_merge() }).await;
+    let world = World::new(RepoSettings {
+        max_concurrent_tasks: 1,
+        ..auto_merge()
+    })
+    .await;
     let other = world.another_repo("garden", auto_merge()).await;
     let busy = world.repo.id;
-    world.agents_do(move |run| if run.prompt.contains("block") { vec![Step::Hang] } else { diligent(run) });
+    world.agents_do(move |run| {
+        if run.prompt.contains("block") {
+            vec![Step::Hang]
+        } else {
+            diligent(run)
+        }
+    });
     for n in 0..20 {
         let new = NewTask::new(busy, format!("block {n}")).with_priority(1);
         world.engine.submit(new).await.unwrap();
     }
-    let free = world.engine.submit(NewTask::new(other.id, "Water the plants").with_priority(100)).await.unwrap();
+    let free = world
+        .engine
+        .submit(NewTask::new(other.id, "Water the plants").with_priority(100))
+        .await
+        .unwrap();
     let submitted = Instant::now();
     let _running = world.run();
     world.until(free.id, StateName::Completed).await;
-    assert!(submitted.elapsed() < Duration::from_secs(5), "{:?}", submitted.elapsed());
+    assert!(
+        submitted.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        submitted.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_limits_hold_and_every_slot_is_used() {
-    let settings = RepoSettings { max_concurrent_tasks: 3, max_pod_instances: 2, max_agents_per_pod: 2, ..auto_merge() };
+    let settings = RepoSettings {
+        max_concurrent_tasks: 3,
+        max_pod_instances: 2,
+        max_agents_per_pod: 2,
+        ..auto_merge()
+    };
     let world = World::new(settings).await;
     world.agents_do(|run| {
         let mut steps = vec![Step::Wait(Duration::from_secs(60))];
@@ -98,9 +152,17 @@ async fn the_limits_hold_and_every_slot_is_used() {
 
 #[tokio::test(start_paused = true)]
 async fn idle_workspaces_go_last_in_first_out_and_a_retry_returns_to_its_own() {
-    let world = World::new(RepoSettings { max_pod_instances: 2, max_agents_per_pod: 1, ..auto_merge() }).await;
+    let world = World::new(RepoSettings {
+        max_pod_instances: 2,
+        max_agents_per_pod: 1,
+        ..auto_merge()
+    })
+    .await;
     world.agents_do(|run| match run.kind {
-        RunKind::First => vec![Step::Wait(Duration::from_secs(5)), Step::Fail("not today".to_owned())],
+        RunKind::First => vec![
+            Step::Wait(Duration::from_secs(5)),
+            Step::Fail("not today".to_owned()),
+        ],
         _ => diligent(run),
     });
     let (one, two) = (world.submit("One").await, world.submit("Two").await);
@@ -109,7 +171,10 @@ async fn idle_workspaces_go_last_in_first_out_and_a_retry_returns_to_its_own() {
         world.until(task, StateName::Completed).await;
         let runs = world.runs(task).await;
         assert_eq!(runs.len(), 2);
-        assert_eq!(runs[0].workspace, runs[1].workspace, "the retry went to the same workspace");
+        assert_eq!(
+            runs[0].workspace, runs[1].workspace,
+            "the retry went to the same workspace"
+        );
     }
     assert_eq!(world.engine.store().workspaces().await.unwrap().len(), 2);
     tokio::time::sleep(Duration::from_secs(15 * 60)).await;

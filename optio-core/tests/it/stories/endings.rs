@@ -28,7 +28,13 @@ fn half_done(then: Vec<Step>) -> impl Fn(&SpawnedRun) -> Vec<Step> + Send + Sync
 }
 
 fn one_attempt() -> RepoSettings {
-    RepoSettings { attempts: AttemptLimits { failures: 1, ..AttemptLimits::default() }, ..auto_merge() }
+    RepoSettings {
+        attempts: AttemptLimits {
+            failures: 1,
+            ..AttemptLimits::default()
+        },
+        ..auto_merge()
+    }
 }
 
 fn class_of(task: &Task) -> FailureClass {
@@ -47,17 +53,29 @@ async fn a_cancelled_run_is_saved() {
     let _running = world.run();
     begun.raised().await;
     world.engine.cancel(task).await.unwrap();
-    assert_eq!(world.task(task).await.state.name(), StateName::Cancelled, "at once");
+    assert_eq!(
+        world.task(task).await.state.name(),
+        StateName::Cancelled,
+        "at once"
+    );
     world.until(task, StateName::Cancelled).await;
     assert_eq!(world.runtime.processes(), []);
     assert_eq!(world.rescued(), ["committed.txt", "uncommitted.txt"]);
     tokio::time::sleep(Duration::from_secs(120)).await;
-    assert_eq!(world.task(task).await.worktree.unwrap().state, WorktreeState::Removed);
+    assert_eq!(
+        world.task(task).await.worktree.unwrap().state,
+        WorktreeState::Removed
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_takes_too_long_is_ended_and_saved() {
-    let world = World::new(RepoSettings { run_timeout_minutes: 30, silence_minutes: 1000, ..one_attempt() }).await;
+    let world = World::new(RepoSettings {
+        run_timeout_minutes: 30,
+        silence_minutes: 1000,
+        ..one_attempt()
+    })
+    .await;
     world.agents_do(half_done(vec![Step::Hang]));
     let task = world.submit("Add a cart").await;
     let _running = world.run();
@@ -73,7 +91,10 @@ async fn a_run_that_is_silent_and_idle_has_stalled() {
     world.agents_do(half_done(vec![Step::Hang]));
     let task = world.submit("Add a cart").await;
     let _running = world.run();
-    assert_eq!(class_of(&world.until(task, StateName::Failed).await), FailureClass::Stalled);
+    assert_eq!(
+        class_of(&world.until(task, StateName::Failed).await),
+        FailureClass::Stalled
+    );
     assert_eq!(world.rescued(), ["committed.txt", "uncommitted.txt"]);
 }
 
@@ -105,7 +126,10 @@ async fn a_failed_run_is_saved_and_tried_again_from_a_clean_start() {
     let second = &world.runtime.spawned()[1];
     assert!(second.prompt.contains("I am lost"), "{}", second.prompt);
     let main = world.git.branch(&world.url, "main").unwrap();
-    assert!(!world.git.files(&main).contains_key("uncommitted.txt"), "the retry began clean");
+    assert!(
+        !world.git.files(&main).contains_key("uncommitted.txt"),
+        "the retry began clean"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +138,10 @@ async fn an_agent_that_lies_completes_nothing() {
     world.agents_do(|_| vec![Step::Lie]);
     let task = world.submit("Add a cart").await;
     let _running = world.run();
-    assert_eq!(class_of(&world.until(task, StateName::Failed).await), FailureClass::NoChanges);
+    assert_eq!(
+        class_of(&world.until(task, StateName::Failed).await),
+        FailureClass::NoChanges
+    );
     assert!(world.forge.pull_requests(&world.url).is_empty());
 }
 
@@ -135,7 +162,10 @@ async fn a_rate_limit_is_waited_for_at_no_cost_and_the_session_goes_on() {
     let runs = world.runs(task.id).await;
     assert!(runs[1].started_at >= reset, "{}", runs[1].started_at);
     let main = world.git.branch(&world.url, "main").unwrap();
-    assert!(world.git.files(&main).contains_key("committed.txt"), "it went on where it was");
+    assert!(
+        world.git.files(&main).contains_key("committed.txt"),
+        "it went on where it was"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +174,11 @@ async fn a_workspace_that_dies_costs_no_attempt() {
     let begun = Signal::new();
     let raised = begun.clone();
     world.agents_do(move |run| match run.attempt {
-        1 => vec![Step::say("hello"), Step::Raise(raised.clone()), Step::Vanish],
+        1 => vec![
+            Step::say("hello"),
+            Step::Raise(raised.clone()),
+            Step::Vanish,
+        ],
         _ => diligent(run),
     });
     let task = world.submit("Add a cart").await;
@@ -172,17 +206,31 @@ async fn a_retry_of_a_cancelled_task_waits_for_its_old_run_to_end() {
     world.engine.retry(task).await.unwrap();
     world.until(task, StateName::Completed).await;
     let runs = world.runs(task).await;
-    assert!(matches!(runs[0].outcome(), Some(RunOutcome::Cancelled { .. })));
-    assert!(runs[0].ended_at().unwrap() <= runs[1].started_at, "one at a time");
+    assert!(matches!(
+        runs[0].outcome(),
+        Some(RunOutcome::Cancelled { .. })
+    ));
+    assert!(
+        runs[0].ended_at().unwrap() <= runs[1].started_at,
+        "one at a time"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_or_provisioning_task_can_be_cancelled() {
-    let world = World::with(auto_merge(), |settings| settings.limits = settings.limits.with_global(1)).await;
+    let world = World::with(auto_merge(), |settings| {
+        settings.limits = settings.limits.with_global(1)
+    })
+    .await;
     world.agents_do(|_| vec![Step::Hang]);
     let one = world.submit("One").await;
     let two = world.submit("Two").await;
-    let three = world.engine.submit(optio_core::NewTask::new(world.repo.id, "Three").after(two)).await.unwrap().id;
+    let three = world
+        .engine
+        .submit(optio_core::NewTask::new(world.repo.id, "Three").after(two))
+        .await
+        .unwrap()
+        .id;
     let _running = world.run();
     world.engine.cancel(two).await.unwrap();
     let three = world.until(three, StateName::Failed).await;
@@ -190,5 +238,13 @@ async fn a_waiting_or_provisioning_task_can_be_cancelled() {
     world.engine.cancel(one).await.unwrap();
     world.until(one, StateName::Cancelled).await;
     assert_eq!(world.runtime.processes(), []);
-    assert!(world.engine.cancel(one).await.unwrap_err().to_string().contains("cancelled already"));
+    assert!(
+        world
+            .engine
+            .cancel(one)
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("cancelled already")
+    );
 }

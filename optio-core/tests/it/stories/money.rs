@@ -18,27 +18,45 @@ fn dollars(amount: f64) -> Usd {
 
 #[tokio::test(start_paused = true)]
 async fn an_expensive_run_is_stopped_in_the_middle_and_saved() {
-    let world = World::new(RepoSettings { max_cost_per_task: Some(dollars(5.0)), ..auto_merge() }).await;
+    let world = World::new(RepoSettings {
+        max_cost_per_task: Some(dollars(5.0)),
+        ..auto_merge()
+    })
+    .await;
     world.agents_do(|_| {
         let mut steps = vec![Step::edit("work.txt", "half")];
         for _ in 0..100 {
-            steps.extend([Step::Cost(dollars(1.0)), Step::Wait(Duration::from_secs(60))]);
+            steps.extend([
+                Step::Cost(dollars(1.0)),
+                Step::Wait(Duration::from_secs(60)),
+            ]);
         }
         steps
     });
     let task = world.submit("Add a cart").await;
     let _running = world.run();
     let task = world.until(task, StateName::Failed).await;
-    let TaskState::Failed { failure, .. } = &task.state else { panic!() };
+    let TaskState::Failed { failure, .. } = &task.state else {
+        panic!()
+    };
     assert_eq!(failure.class, FailureClass::BudgetReached);
-    assert!(task.usage.cost >= dollars(5.0) && task.usage.cost <= dollars(7.0), "{}", task.usage.cost);
+    assert!(
+        task.usage.cost >= dollars(5.0) && task.usage.cost <= dollars(7.0),
+        "{}",
+        task.usage.cost
+    );
     assert_eq!(world.runtime.processes(), []);
     assert_eq!(world.rescued(), ["work.txt"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_budget_for_the_day_puts_tasks_off_until_tomorrow() {
-    let world = World::new(RepoSettings { max_cost_per_day: Some(dollars(1.0)), max_concurrent_tasks: 1, ..auto_merge() }).await;
+    let world = World::new(RepoSettings {
+        max_cost_per_day: Some(dollars(1.0)),
+        max_concurrent_tasks: 1,
+        ..auto_merge()
+    })
+    .await;
     world.agents_do(|run| {
         let mut steps = vec![Step::Cost(dollars(1.0))];
         steps.extend(diligent(run));
@@ -50,7 +68,11 @@ async fn a_budget_for_the_day_puts_tasks_off_until_tomorrow() {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(world.task(two).await.state.name(), StateName::Queued);
     let why = world.engine.why(two).await.unwrap();
-    assert!(why.explanation.contains("of the repository for today"), "{}", why.explanation);
+    assert!(
+        why.explanation.contains("of the repository for today"),
+        "{}",
+        why.explanation
+    );
     let two = world.until(two, StateName::Completed).await;
     assert!(two.updated_at >= "2026-01-02T00:00:00Z".parse().unwrap());
 }

@@ -20,24 +20,61 @@ use super::world::{World, auto_merge, run};
 async fn a_schedule_makes_one_task_each_time_over_any_number_of_workers() {
     let world = World::new(auto_merge()).await;
     let cron = CronLine::new("0 * * * *", "UTC").unwrap();
-    let new = NewSchedule { cron, repo: world.repo.id, title: "Update dependencies".to_owned(), body: String::new(), priority: DEFAULT_PRIORITY };
+    let new = NewSchedule {
+        cron,
+        repo: world.repo.id,
+        title: "Update dependencies".to_owned(),
+        body: String::new(),
+        priority: DEFAULT_PRIORITY,
+    };
     world.engine.add_schedule(new).await.unwrap();
     let replica = world.replica("b");
     let (_a, _b) = (world.run(), run(&replica));
     tokio::time::sleep(Duration::from_secs(3 * 3600 + 60)).await;
-    let made = world.engine.store().tasks(&TaskQuery::default()).await.unwrap();
-    assert_eq!(made.iter().filter(|task| task.title == "Update dependencies").count(), 3);
+    let made = world
+        .engine
+        .store()
+        .tasks(&TaskQuery::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        made.iter()
+            .filter(|task| task.title == "Update dependencies")
+            .count(),
+        3
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_task_waits_for_those_it_depends_on() {
     let world = World::new(auto_merge()).await;
     let first = world.submit("First").await;
-    let second = world.engine.submit(NewTask::new(world.repo.id, "Second").after(first)).await.unwrap().id;
-    assert!(world.engine.why(second).await.unwrap().explanation.contains(&first.to_string()));
-    let refused = world.engine.add_dependencies(first, &[second]).await.unwrap_err();
+    let second = world
+        .engine
+        .submit(NewTask::new(world.repo.id, "Second").after(first))
+        .await
+        .unwrap()
+        .id;
+    assert!(
+        world
+            .engine
+            .why(second)
+            .await
+            .unwrap()
+            .explanation
+            .contains(&first.to_string())
+    );
+    let refused = world
+        .engine
+        .add_dependencies(first, &[second])
+        .await
+        .unwrap_err();
     let cycle = refused.to_string();
-    assert!(cycle.contains(&format!("{first} -> {second}")) && cycle.contains(&format!("{second} -> {first}")), "{cycle}");
+    assert!(
+        cycle.contains(&format!("{first} -> {second}"))
+            && cycle.contains(&format!("{second} -> {first}")),
+        "{cycle}"
+    );
     let _running = world.run();
     world.until(second, StateName::Completed).await;
     assert_snapshot!(world.history(second).await, @"pending, waiting_on_deps, queued, provisioning, running, pr_opened, completed");
@@ -59,27 +96,61 @@ async fn a_ticket_becomes_one_task_and_hears_of_its_end() {
     world.tickets.write(ticket);
     let _running = world.run();
     tokio::time::sleep(Duration::from_secs(1800)).await;
-    let tasks = world.engine.store().tasks(&TaskQuery::default()).await.unwrap();
-    let told: Vec<_> = tasks.iter().map(|task| (task.title.as_str(), task.priority, task.state.name())).collect();
+    let tasks = world
+        .engine
+        .store()
+        .tasks(&TaskQuery::default())
+        .await
+        .unwrap();
+    let told: Vec<_> = tasks
+        .iter()
+        .map(|task| (task.title.as_str(), task.priority, task.state.name()))
+        .collect();
     assert_eq!(told, [("Add a cart", 5, StateName::Completed)]);
     let outcomes = world.tickets.outcomes("SHOP-7");
-    assert!(matches!(outcomes.as_slice(), [TicketOutcome::Completed { .. }]), "{outcomes:?}");
+    assert!(
+        matches!(outcomes.as_slice(), [TicketOutcome::Completed { .. }]),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn webhooks_are_told_at_least_once_and_not_for_internal_retries() {
     let world = World::new(auto_merge()).await;
     let states = vec![StateName::Failed, StateName::Completed];
-    world.engine.add_webhook("https://example.test/hook".to_owned(), "secret".to_owned(), states).await.unwrap();
+    world
+        .engine
+        .add_webhook(
+            "https://example.test/hook".to_owned(),
+            "secret".to_owned(),
+            states,
+        )
+        .await
+        .unwrap();
     world.webhooks.refuse(2, Retry::Later);
-    world.agents_do(|run| if run.attempt == 1 { vec![Step::Fail("no".to_owned())] } else { diligent(run) });
+    world.agents_do(|run| {
+        if run.attempt == 1 {
+            vec![Step::Fail("no".to_owned())]
+        } else {
+            diligent(run)
+        }
+    });
     let task = world.submit("Add a cart").await;
     let _running = world.run();
     world.until(task, StateName::Completed).await;
     tokio::time::sleep(Duration::from_secs(600)).await;
-    let told: Vec<String> = world.webhooks.accepted().into_iter().map(|delivery| delivery.body).collect();
+    let told: Vec<String> = world
+        .webhooks
+        .accepted()
+        .into_iter()
+        .map(|delivery| delivery.body)
+        .collect();
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains(r#""event":"task.completed""#), "{}", told[0]);
+    assert!(
+        told[0].contains(r#""event":"task.completed""#),
+        "{}",
+        told[0]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +167,11 @@ async fn a_log_is_followed_without_gap_or_duplicate() {
     });
     let task = world.submit("Add a cart").await;
     let _running = world.run();
-    let mut log = world.engine.follow_log(task, LogCursor::default()).await.unwrap();
+    let mut log = world
+        .engine
+        .follow_log(task, LogCursor::default())
+        .await
+        .unwrap();
     let mut seqs = Vec::new();
     let mut restarted = false;
     while let Some(entries) = log.next().await.unwrap() {

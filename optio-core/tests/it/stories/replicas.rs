@@ -18,7 +18,12 @@ async fn a_killed_worker_is_followed_by_another_and_the_agent_never_notices() {
     let (begun, go_on) = (Signal::new(), Signal::new());
     let (raise, wait) = (begun.clone(), go_on.clone());
     world.agents_do(move |run| {
-        let mut steps = vec![Step::say("before"), Step::Raise(raise.clone()), Step::WaitFor(wait.clone()), Step::say("after")];
+        let mut steps = vec![
+            Step::say("before"),
+            Step::Raise(raise.clone()),
+            Step::WaitFor(wait.clone()),
+            Step::say("after"),
+        ];
         steps.extend(diligent(run));
         steps
     });
@@ -58,7 +63,11 @@ async fn a_drained_worker_is_adopted_at_once() {
     while world.runs(task).await[0].epoch == 1 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(before.elapsed() < Duration::from_secs(2), "{:?}", before.elapsed());
+    assert!(
+        before.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        before.elapsed()
+    );
     go_on.raise();
     world.until(task, StateName::Completed).await;
     assert_eq!(world.runs(task).await.len(), 1);
@@ -70,7 +79,10 @@ async fn twenty_kills_leave_one_run_one_pull_request_one_merge() {
     world.agents_do(|run| {
         let mut steps = Vec::new();
         for n in 0..200 {
-            steps.extend([Step::say(format!("line {n}")), Step::Wait(Duration::from_secs(2))]);
+            steps.extend([
+                Step::say(format!("line {n}")),
+                Step::Wait(Duration::from_secs(2)),
+            ]);
         }
         steps.extend(diligent(run));
         steps
@@ -110,7 +122,9 @@ async fn whoever_lost_a_run_can_write_nothing_about_it() {
     while world.runs(task).await[0].epoch == 1 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let thawed = Commit::new().guarded(frozen.id, frozen.epoch).with(Write::Run(frozen.clone()));
+    let thawed = Commit::new()
+        .guarded(frozen.id, frozen.epoch)
+        .with(Write::Run(frozen.clone()));
     let refused = world.engine.store().commit(thawed).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
 }
@@ -133,7 +147,16 @@ async fn two_workers_share_the_work_and_do_nothing_twice() {
 
 /// The numbers of a task's log entries, which must be without a gap.
 async fn log_of(world: &World, task: TaskId) -> std::ops::RangeInclusive<u64> {
-    let entries = world.engine.store().log(task, optio_core::transcript::LogCursor::default(), usize::MAX).await.unwrap();
+    let entries = world
+        .engine
+        .store()
+        .log(
+            task,
+            optio_core::transcript::LogCursor::default(),
+            usize::MAX,
+        )
+        .await
+        .unwrap();
     for (entry, expected) in entries.iter().zip(1..) {
         assert_eq!(entry.cursor.seq, expected);
     }

@@ -7,8 +7,8 @@ use optio_core::{
     engine::{Ports, Settings},
     id::TaskId,
     memory::{
-        Behaviour, FakeGit, MemoryAgent, MemoryBus, MemoryForge, MemoryQueue, MemoryRuntime, MemoryStore, MemoryTickets,
-        MemoryWebhooks, SpawnedRun, Step, TokioClock,
+        Behaviour, FakeGit, MemoryAgent, MemoryBus, MemoryForge, MemoryQueue, MemoryRuntime,
+        MemoryStore, MemoryTickets, MemoryWebhooks, SpawnedRun, Step, TokioClock,
     },
     pull_request::{Checks, FailedCheck, PrNumber, ReviewReport, ReviewVerdict},
     repo::{Repo, RepoSettings, RepoUrl},
@@ -55,7 +55,10 @@ impl Running {
 
 /// Settings of a repository whose green pull requests are merged.
 pub(crate) fn auto_merge() -> RepoSettings {
-    RepoSettings { auto_merge: true, ..RepoSettings::default() }
+    RepoSettings {
+        auto_merge: true,
+        ..RepoSettings::default()
+    }
 }
 
 impl World {
@@ -65,18 +68,27 @@ impl World {
 
     pub(crate) async fn with(repo: RepoSettings, edit: impl FnOnce(&mut Settings)) -> Self {
         // what the engine says is shown beside a story that fails
-        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter("optio_core=info").without_time().try_init();
+        let _ = tracing_subscriber::fmt()
+            .with_test_writer()
+            .with_env_filter("optio_core=info")
+            .without_time()
+            .try_init();
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::new());
         let git = FakeGit::new();
         let bus = Arc::new(MemoryBus::new());
         let runtime = MemoryRuntime::new(git.clone());
-        let forge = MemoryForge::new(git.clone(), Arc::clone(&clock)).with_bus(Arc::<MemoryBus>::clone(&bus));
+        let forge = MemoryForge::new(git.clone(), Arc::clone(&clock))
+            .with_bus(Arc::<MemoryBus>::clone(&bus));
         let (webhooks, tickets) = (MemoryWebhooks::new(), MemoryTickets::new());
         let ports = Ports {
             store: Arc::new(MemoryStore::new()),
             queue: Arc::new(MemoryQueue::new(Arc::clone(&clock))),
             runtime: Arc::new(runtime.clone()),
-            agents: [("memory".to_owned(), Arc::new(MemoryAgent::new()) as Arc<dyn optio_core::agent::Agent>)].into(),
+            agents: [(
+                "memory".to_owned(),
+                Arc::new(MemoryAgent::new()) as Arc<dyn optio_core::agent::Agent>,
+            )]
+            .into(),
             forges: vec![Arc::new(forge.clone())],
             tickets: vec![Arc::new(tickets.clone())],
             bus,
@@ -88,23 +100,42 @@ impl World {
         let engine = Optio::new(ports, settings);
         let url = add_remote(&git, "shop");
         let repo = engine.add_repo(url.clone(), repo).await.unwrap();
-        Self { git, runtime, forge, webhooks, tickets, url, repo, engine }
+        Self {
+            git,
+            runtime,
+            forge,
+            webhooks,
+            tickets,
+            url,
+            repo,
+            engine,
+        }
     }
 
     /// One more repository.
     pub(crate) async fn another_repo(&self, name: &str, settings: RepoSettings) -> Repo {
-        self.engine.add_repo(add_remote(&self.git, name), settings).await.unwrap()
+        self.engine
+            .add_repo(add_remote(&self.git, name), settings)
+            .await
+            .unwrap()
     }
 
     /// What agents do from now on.
-    pub(crate) fn agents_do(&self, steps: impl Fn(&SpawnedRun) -> Vec<Step> + Send + Sync + 'static) {
+    pub(crate) fn agents_do(
+        &self,
+        steps: impl Fn(&SpawnedRun) -> Vec<Step> + Send + Sync + 'static,
+    ) {
         self.runtime.behave(Behaviour::new(steps));
     }
 
     pub(crate) async fn submit(&self, title: &str) -> TaskId {
         // tasks of the same millisecond are in no order
         tokio::time::sleep(Duration::from_millis(1)).await;
-        self.engine.submit(NewTask::new(self.repo.id, title)).await.unwrap().id
+        self.engine
+            .submit(NewTask::new(self.repo.id, title))
+            .await
+            .unwrap()
+            .id
     }
 
     /// A second replica on the same backends.
@@ -123,7 +154,14 @@ impl World {
     }
 
     pub(crate) async fn runs(&self, id: TaskId) -> Vec<Run> {
-        self.engine.store().runs(&RunQuery { task: Some(id), ..RunQuery::default() }).await.unwrap()
+        self.engine
+            .store()
+            .runs(&RunQuery {
+                task: Some(id),
+                ..RunQuery::default()
+            })
+            .await
+            .unwrap()
     }
 
     /// Waits until the task is in this state and no run of it is live.
@@ -146,20 +184,33 @@ impl World {
     /// The states that a task went through.
     pub(crate) async fn history(&self, id: TaskId) -> String {
         let history = self.engine.store().history(id).await.unwrap();
-        history.iter().map(|line| line.to.as_str()).collect::<Vec<_>>().join(", ")
+        history
+            .iter()
+            .map(|line| line.to.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// A person reviews the pull request as it is.
     pub(crate) fn review(&self, verdict: ReviewVerdict, summary: &str) {
-        let report = ReviewReport { verdict, summary: summary.to_owned(), comments: Vec::new() };
+        let report = ReviewReport {
+            verdict,
+            summary: summary.to_owned(),
+            comments: Vec::new(),
+        };
         self.forge.add_review(&self.url, PrNumber(1), "ada", report);
     }
 
     /// The files that are saved under rescue refs.
     pub(crate) fn rescued(&self) -> Vec<String> {
         let refs = self.git.refs(&self.url);
-        let saved = refs.iter().filter(|(name, _)| name.starts_with("refs/optio/rescue/"));
-        let mut files: Vec<String> = saved.flat_map(|(_, commit)| self.git.files(commit).into_keys()).filter(|name| name != "README.md").collect();
+        let saved = refs
+            .iter()
+            .filter(|(name, _)| name.starts_with("refs/optio/rescue/"));
+        let mut files: Vec<String> = saved
+            .flat_map(|(_, commit)| self.git.files(commit).into_keys())
+            .filter(|name| name != "README.md")
+            .collect();
         files.sort();
         files.dedup();
         files
@@ -167,14 +218,21 @@ impl World {
 
     /// How often anything was merged.
     pub(crate) fn merges(&self) -> u32 {
-        self.forge.pull_requests(&self.url).iter().map(|pull_request| self.forge.merges(&self.url, pull_request.number)).sum()
+        self.forge
+            .pull_requests(&self.url)
+            .iter()
+            .map(|pull_request| self.forge.merges(&self.url, pull_request.number))
+            .sum()
     }
 }
 
 pub(crate) fn run(engine: &Optio) -> Running {
     let (engine, shutdown) = (engine.clone(), CancellationToken::new());
     let token = shutdown.clone();
-    Running { shutdown, engine: tokio::spawn(async move { engine.run(token).await.unwrap() }) }
+    Running {
+        shutdown,
+        engine: tokio::spawn(async move { engine.run(token).await.unwrap() }),
+    }
 }
 
 fn add_remote(git: &FakeGit, name: &str) -> RepoUrl {
@@ -192,5 +250,7 @@ pub(crate) fn red() -> Checks {
         log_tail: "assertion failed: the cart is empty".to_owned(),
         url: None,
     };
-    Checks::Failed { failed: vec![failed] }
+    Checks::Failed {
+        failed: vec![failed],
+    }
 }
