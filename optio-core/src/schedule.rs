@@ -139,32 +139,4 @@ impl TryFrom<RawCronLine> for CronLine {
 }
 
 #[cfg(test)]
-mod tests {
-    use insta::assert_snapshot;
-
-    use super::*;
-
-    fn runs(line: &str, zone: &str, after: &str, count: usize) -> String {
-        let cron = CronLine::new(line, zone).unwrap();
-        let mut at: Timestamp = after.parse().unwrap();
-        let mut seen = Vec::new();
-        for _ in 0..count {
-            at = cron.next_after(at).unwrap();
-            seen.push(at.to_string());
-        }
-        seen.join(" ")
-    }
-
-    #[test]
-    fn lines_come_round_as_cron_does() {
-        assert_snapshot!(runs("30 4 * * 1-5", "UTC", "2026-11-20T05:00:00Z", 2), @"2026-11-23T04:30:00Z 2026-11-24T04:30:00Z");
-        // the gap of spring in New York: 02:30 does not exist on 8 March 2026
-        assert_snapshot!(runs("30 2 * * *", "America/New_York", "2026-03-07T12:00:00Z", 2), @"2026-03-08T07:00:00Z 2026-03-09T06:30:00Z");
-    }
-
-    #[test]
-    fn what_is_no_line_or_no_zone_is_refused_in_a_sentence() {
-        assert_snapshot!(CronLine::new("every day", "UTC").unwrap_err().to_string().split(" (").next().unwrap(), @r#""every day" is not a cron line"#);
-        assert_snapshot!(CronLine::new("* * * * *", "Mars/Olympus").unwrap_err(), @r#""Mars/Olympus" is not a time zone: expected a name such as UTC or Europe/Berlin"#);
-    }
-}
+mod tests;
