@@ -46,7 +46,7 @@ impl Progress {
     ) -> Result<()> {
         loop {
             self.show_news(out).await?;
-            if self.all_ended(tasks).await? {
+            if all_ended(&self.engine, tasks).await? {
                 return self.show_news(out).await;
             }
             if elapsed(self.started, self.engine.ports().clock.now()) > patience {
@@ -57,15 +57,6 @@ impl Progress {
             }
             let _ = tokio::time::timeout(SWEEP, self.hints.next()).await;
         }
-    }
-
-    async fn all_ended(&self, tasks: &[TaskId]) -> Result<bool> {
-        for &task in tasks {
-            if !has_ended(self.engine.store().task(task).await?.state.name()) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     async fn show_news(&mut self, out: &mut (dyn Write + Send)) -> Result<()> {
@@ -104,6 +95,15 @@ impl Progress {
             cut(detail, 90)
         )
     }
+}
+
+async fn all_ended(engine: &Optio, tasks: &[TaskId]) -> Result<bool> {
+    for &task in tasks {
+        if !has_ended(engine.store().task(task).await?.state.name()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Steps that only fill the screen are left out: that a task was created, and that its place was found.
