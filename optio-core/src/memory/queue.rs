@@ -41,6 +41,15 @@ impl MemoryQueue {
         }
     }
 
+    /// Loses everything, entries, claims and limits, without telling anybody: as when a server of queues is emptied.
+    pub fn lose(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = State {
+            last_token: state.last_token,
+            ..State::default()
+        };
+    }
+
     /// Brings the state up to the present moment, acts on it, and wakes whoever waits if there is something in it for
     /// them: something to claim, or an earlier moment to look again.
     fn act<T>(&self, act: impl FnOnce(&mut State, Timestamp) -> T) -> T {

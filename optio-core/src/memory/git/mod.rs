@@ -10,6 +10,7 @@ mod command;
 mod plain;
 mod plumbing;
 mod transport;
+mod probe;
 #[cfg(test)]
 mod tests;
 

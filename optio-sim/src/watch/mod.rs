@@ -1,0 +1,17 @@
+//! Watching: decorators next to the ports in memory that see everything that truly happens, and hold it against the
+//! invariants at once.
+
+mod ledger;
+mod law;
+mod work;
+mod store;
+mod runtime;
+mod forge;
+
+pub(crate) use self::{
+    forge::WatchedForge,
+    ledger::{Facts, Ledger},
+    runtime::WatchedRuntime,
+    store::WatchedStore,
+};
+pub use self::ledger::Violation;
