@@ -54,6 +54,7 @@ impl Optio {
         let mut adopted = JoinSet::new();
         loop {
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => break,
                 () = tokio::time::sleep(self.settings().health_interval) => {}
             }

@@ -38,6 +38,7 @@ impl Optio {
     pub(crate) async fn watch_pull_requests(&self, shutdown: CancellationToken) {
         loop {
             let ended = tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
                 ended = self.watch_until_trouble() => ended,
             };
@@ -45,6 +46,7 @@ impl Optio {
                 tracing::warn!(%error, "pull requests could not be watched");
             }
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(self.settings().sweep_interval) => {}
             }
@@ -59,6 +61,7 @@ impl Optio {
         sweep.tick().await;
         loop {
             tokio::select! {
+                biased;
                 _ = sweep.tick() => self.tick_pr_watcher().await?,
                 hint = hints.next() => self.take_hint(hint?).await?,
             }

@@ -77,6 +77,7 @@ impl Optio {
             match self.tick_relay().await {
                 Ok(Ticked::Worked) => {}
                 Ok(Ticked::Idle) => tokio::select! {
+                    biased;
                     () = shutdown.cancelled() => return,
                     () = woken => {}
                     () = tokio::time::sleep(self.settings().sweep_interval) => {}
@@ -84,6 +85,7 @@ impl Optio {
                 Err(error) => {
                     tracing::warn!(%error, "outbox could not be delivered");
                     tokio::select! {
+                        biased;
                         () = shutdown.cancelled() => return,
                         () = tokio::time::sleep(Duration::from_secs(1)) => {}
                     }

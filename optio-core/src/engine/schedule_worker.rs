@@ -74,6 +74,7 @@ impl Optio {
                 tracing::warn!(%error, "schedules could not be read");
             }
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(self.settings().schedule_interval) => {}
             }

@@ -63,6 +63,7 @@ impl Optio {
                 Ok(None) => {
                     let sweep = tokio::time::sleep(settings.sweep_interval);
                     tokio::select! {
+                        biased;
                         () = shutdown.cancelled() => break,
                         () = sweep => {}
                         changed = self.queue().changed() => if let Err(error) = changed {
@@ -94,6 +95,7 @@ impl Optio {
                 Err(error) => {
                     tracing::warn!(%error, "could not recover yet");
                     tokio::select! {
+                        biased;
                         () = shutdown.cancelled() => return,
                         () = tokio::time::sleep(PAUSE) => {}
                     }
@@ -150,6 +152,7 @@ impl Optio {
             Ok(Step::Start(task)) => {
                 let keeper = self.keep(&claim);
                 let placed = tokio::select! {
+                    biased;
                     placed = self.place_run(&task) => placed,
                     () = keeper => return,
                 };
@@ -200,6 +203,7 @@ impl Optio {
         let ended = {
             let keeper = self.keep(&claim);
             tokio::select! {
+                biased;
                 ended = self.drive_run(held, shutdown) => ended,
                 // losing the slot does not end the run: its lease in the store decides
                 () = keeper => self.drive_run(held, shutdown).await,
@@ -341,6 +345,7 @@ pub(crate) fn job(task: &Task) -> Job {
 
 async fn pause(shutdown: &CancellationToken) {
     tokio::select! {
+        biased;
         () = shutdown.cancelled() => {}
         () = tokio::time::sleep(PAUSE) => {}
     }

@@ -71,6 +71,7 @@ impl Optio {
                 tracing::warn!(%error, "tickets could not be synced");
             }
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(self.settings().ticket_interval) => {}
             }

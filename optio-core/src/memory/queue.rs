@@ -168,6 +168,7 @@ impl Queue for MemoryQueue {
                 None => notified.await,
                 // never zero: a clock that lags behind the timers must not make this spin
                 Some(wait) => tokio::select! {
+                    biased;
                     () = notified => {}
                     () = tokio::time::sleep(wait.max(Duration::from_millis(1))) => {}
                 },

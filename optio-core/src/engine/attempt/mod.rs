@@ -79,6 +79,7 @@ impl Optio {
                     }
                     tracing::warn!(run = %held.id(), task = %held.task(), %error, "run held up");
                     tokio::select! {
+                        biased;
                         () = shutdown.cancelled() => return Left::Detached,
                         () = held.lost().cancelled() => return Left::Lost,
                         () = tokio::time::sleep(PAUSE) => {}
@@ -92,6 +93,7 @@ impl Optio {
         let run = held.run().await;
         let result = match run.phase {
             RunPhase::Preparing => tokio::select! {
+                biased;
                 prepared = self.prepare(held) => prepared,
                 () = self.until_unwanted(run.task, run.id) => Err(Trouble::Unwanted),
                 () = shutdown.cancelled() => return Ok(Some(Left::Detached)),
