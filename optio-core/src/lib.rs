@@ -5,11 +5,11 @@
 //!
 //! - **Ground**: [`clock`], [`id`], [`error`], [`money`].
 //! - **Domain**, values without I/O: [`failure`], [`prompt`], [`repo`], [`pull_request`], [`workspace`], [`worktree`],
-//!   [`transcript`], [`secret`], [`run`], [`task`], [`schedule`].
+//!   [`transcript`], [`secret`], [`run`], [`task`], [`schedule`], [`decision`].
 //! - **Policy**, pure functions: [`classify`], [`scheduling`].
 //! - **Ports**, traits with their contracts: [`store`], [`queue`], [`runtime`], [`agent`], [`forge`], [`tickets`],
 //!   [`event_bus`], [`webhook`].
-//! - **Decisions** over what ports showed: [`reconcile`].
+//! - **Decisions** over what ports showed: [`reconcile`]; and once more, from what was recorded: [`replay`].
 //! - **Stand-ins** of every port: [`memory`]. Their contracts as tests: `conformance`, behind the feature of that name.
 
 pub mod clock;
@@ -28,6 +28,7 @@ pub mod secret;
 pub mod run;
 pub mod task;
 pub mod schedule;
+pub mod decision;
 
 pub mod classify;
 pub mod scheduling;
@@ -42,6 +43,7 @@ pub mod tickets;
 pub mod event_bus;
 
 pub mod reconcile;
+pub mod replay;
 
 pub mod engine;
 

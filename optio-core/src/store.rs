@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
+    decision::{DecisionRecord, SnapshotDigest},
     error::Result,
     id::{OutboxId, RepoId, RunId, ScheduleId, TaskId, WebhookId, WorkspaceId},
     money::Usd,
@@ -131,10 +132,6 @@ pub struct RunGuard {
 
 /// One write of a commit.
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a handful live at a time, and boxes would be noise"
-)]
 pub enum Write {
     /// A task, new or changed.
     Task(Task),
@@ -276,6 +273,13 @@ pub struct Audit {
     pub rule: String,
     /// What it means, for people.
     pub detail: Option<String>,
+    /// The digest of what it was decided from: of the last decision's snapshot, or of the state and the event where
+    /// no policy was asked. None in lines from before there were digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<SnapshotDigest>,
+    /// What policies said on the way, the deciding one last. Of two lines that one decision wrote, the first has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<DecisionRecord>,
 }
 
 /// Something that follows from a change and is delivered at least once.

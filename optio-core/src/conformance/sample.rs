@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
     clock::{Timestamp, later},
+    decision::{DecisionKind, DecisionRecord, Verdict},
     failure::{ExitStatus, Failure, FailureClass},
     id::{OutboxId, RepoId, RunId, ScheduleId, TaskId, WebhookId, WorkspaceId},
     money::{Usage, Usd},
@@ -210,6 +212,7 @@ pub fn outbox(n: u64) -> OutboxEntry {
 /// A line of the history of the task with number `task`.
 #[must_use]
 pub fn audit(task: u64, event: &str) -> Audit {
+    let decision = decision();
     Audit {
         task: task_id(task),
         at: at(1),
@@ -219,7 +222,20 @@ pub fn audit(task: u64, event: &str) -> Audit {
         actor: "api".to_owned(),
         rule: "submit".to_owned(),
         detail: None,
+        digest: Some(decision.digest.clone()),
+        decisions: vec![decision],
     }
+}
+
+/// What a policy said of something.
+#[must_use]
+pub fn decision() -> DecisionRecord {
+    let verdict = Verdict {
+        rule: "ready".to_owned(),
+        action: json!({"waiting": ["a \u{0} ' \" b"]}),
+    };
+    let snapshot = json!({"cost": 0.07, "jitter": u64::MAX, "note": null});
+    DecisionRecord::new(DecisionKind::Dependencies, snapshot, verdict)
 }
 
 /// A log entry in which the agent says something.

@@ -1,14 +1,17 @@
 //! Changes to tasks as the engine writes them: the new state, its line in the history and what must follow from it,
 //! in one commit.
 
+use serde_json::json;
+
 use super::Optio;
 use crate::{
-    clock::Timestamp,
+    decision::{DecisionRecord, SnapshotDigest},
     error::{Error, Result},
     id::OutboxId,
+    replay::{Seen, SeenDependencies},
     run::Run,
     store::{Audit, Commit, OutboxEntry, OutboxMessage, Write},
-    task::{Task, TaskEvent},
+    task::{StateName, Task, TaskEvent},
 };
 
 /// A change that is being put together.
@@ -19,25 +22,51 @@ pub(crate) struct Change<'e> {
     commit: Commit,
 }
 
-/// Why a task moved: the rule that decided, and a word for people.
+/// Why a task moved: the rule that decided, a word for people, and what policies said of what they were shown.
 #[derive(Debug, Clone)]
 pub(crate) struct Because {
     rule: &'static str,
     detail: Option<String>,
+    digest: Option<SnapshotDigest>,
+    decisions: Vec<DecisionRecord>,
 }
 
 impl From<&'static str> for Because {
     fn from(rule: &'static str) -> Self {
-        Self { rule, detail: None }
+        Self {
+            rule,
+            detail: None,
+            digest: None,
+            decisions: Vec::new(),
+        }
     }
 }
 
 impl Because {
     pub(crate) fn detailed(rule: &'static str, detail: impl Into<String>) -> Self {
         Self {
-            rule,
             detail: Some(detail.into()),
+            ..Self::from(rule)
         }
+    }
+
+    /// Decided by what the tasks that it depends on have come to, if there are any.
+    pub(crate) fn of_dependencies(rule: &'static str, seen: SeenDependencies) -> Self {
+        let asked = !seen.states.is_empty();
+        Self::from(rule).decided(asked.then(|| Seen::Dependencies(seen).record()))
+    }
+
+    /// The same, decided by policy; by the last of several.
+    pub(crate) fn decided(mut self, decisions: impl IntoIterator<Item = DecisionRecord>) -> Self {
+        self.decisions.extend(decisions);
+        self.digest = self.decisions.last().map(|last| last.digest.clone());
+        self
+    }
+
+    /// The same, as one more consequence of a decision that another line holds.
+    pub(crate) fn follows(mut self, decision: Option<&DecisionRecord>) -> Self {
+        self.digest = decision.map(|decision| decision.digest.clone());
+        self
     }
 }
 
@@ -57,47 +86,46 @@ impl<'e> Change<'e> {
         event: TaskEvent,
         because: impl Into<Because>,
     ) -> Result<()> {
-        let because = because.into();
+        let mut because = because.into();
         let (from, name, at) = (task.state.name(), event.name(), self.engine.now());
-        let detail = because.detail.or_else(|| describe(&event));
+        because.detail = because.detail.or_else(|| describe(&event));
+        // where no policy was asked, state and event decide
+        because.digest = because
+            .digest
+            .or_else(|| Some(SnapshotDigest::of(&json!([&task.state, &event]))));
         task.apply(event, at)
             .map_err(|error| Error::conflict("optio", error.to_string()).caused_by(error))?;
-        self.audit(
-            task,
-            Some(from),
-            name,
-            Because {
-                rule: because.rule,
-                detail,
-            },
-            at,
-        );
+        self.audit(task, Some(from), name, because);
         Ok(())
     }
 
     /// A task that is new: its first line in the history.
     pub(crate) fn created(&mut self, task: &Task, because: impl Into<Because>) {
-        let at = self.engine.now();
-        self.audit(task, None, "created", because.into(), at);
+        let mut because = because.into();
+        because.digest = because
+            .digest
+            .or_else(|| Some(SnapshotDigest::of(&json!(task))));
+        self.audit(task, None, "created", because);
     }
 
     fn audit(
         &mut self,
         task: &Task,
-        from: Option<crate::task::StateName>,
+        from: Option<StateName>,
         event: &str,
         because: Because,
-        at: Timestamp,
     ) {
         self.write(Write::Audit(Audit {
             task: task.id,
-            at,
+            at: task.updated_at,
             from,
             to: task.state.name(),
             event: event.to_owned(),
             actor: self.actor.to_owned(),
             rule: because.rule.to_owned(),
             detail: because.detail,
+            digest: because.digest,
+            decisions: because.decisions,
         }));
     }
 
@@ -118,10 +146,15 @@ impl<'e> Change<'e> {
 
     /// Has something delivered once the change is committed.
     pub(crate) fn follow_up(&mut self, message: OutboxMessage) {
-        let clock = self.engine.clock();
-        let at = clock.now();
+        let id = OutboxId::generate(self.engine.clock());
+        self.follow_up_as(id, message);
+    }
+
+    /// The same under an id of the caller's: written twice, it is the same message to whoever gets it.
+    pub(crate) fn follow_up_as(&mut self, id: OutboxId, message: OutboxMessage) {
+        let at = self.engine.now();
         self.write(Write::Outbox(OutboxEntry {
-            id: OutboxId::generate(clock),
+            id,
             message,
             at,
             not_before: at,

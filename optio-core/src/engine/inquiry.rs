@@ -52,7 +52,7 @@ impl Optio {
         };
         why.explanation = match &task.state {
             TaskState::Pending => "it is about to be queued".to_owned(),
-            TaskState::WaitingOnDeps => match self.dependency_verdict(&task).await? {
+            TaskState::WaitingOnDeps => match self.seen_dependencies(&task).await?.decide() {
                 DependencyVerdict::Waiting(tasks) => {
                     format!(
                         "it waits for {}",

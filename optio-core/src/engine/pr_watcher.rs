@@ -2,8 +2,9 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Optio, change::Because};
+use super::{Optio, change::Because, commands::ReviewWanted};
 use crate::{
+    decision::DecisionRecord,
     error::{Error, ErrorKind, Result},
     event_bus::Hint,
     failure::FailureClass,
@@ -11,6 +12,7 @@ use crate::{
     id::TaskId,
     pull_request::{CommitId, PrState},
     reconcile::{Action, Decision, Note, PrSnapshot, SeenReview, reconcile_pull_request},
+    replay::{Seen, SeenPullRequest},
     repo::Repo,
     store::TaskQuery,
     task::{AttentionReason, Completion, StateName, Task, TaskEvent, TaskRole, TaskState},
@@ -151,22 +153,31 @@ impl Optio {
             pull_request: seen.as_ref().map_err(String::as_str),
             reviews: &reviews,
         };
-        let decision = reconcile_pull_request(&snapshot, self.now());
+        let now = self.now();
+        let decision = reconcile_pull_request(&snapshot, now);
         tracing::debug!(task = %id, rule = decision.rule, "pull request looked at");
-        self.act(task, &repo, decision).await
+        let record = changes_a_state(&task, &decision.action)
+            .then(|| Seen::PullRequest(Box::new(SeenPullRequest::new(&snapshot, now))).record());
+        self.act(task, &repo, decision, record).await
     }
 
-    async fn act(&self, mut task: Task, repo: &Repo, decision: Decision) -> Result<()> {
+    async fn act(
+        &self,
+        mut task: Task,
+        repo: &Repo,
+        decision: Decision,
+        record: Option<DecisionRecord>,
+    ) -> Result<()> {
         let mut change = self.change("pr_watcher");
         let noted = note(&mut task, &decision.notes);
-        let rule = decision.rule;
+        let because = || Because::from(decision.rule).decided(record.clone());
         let well = matches!(
             decision.action,
             Action::Wait { .. } | Action::StartReview { .. } | Action::Merge { .. }
         );
         let watched_again = well && task.state.name() == StateName::NeedsAttention;
         if watched_again {
-            change.apply(&mut task, TaskEvent::Watched, rule)?;
+            change.apply(&mut task, TaskEvent::Watched, because())?;
         }
         match decision.action {
             Action::Nothing { .. }
@@ -189,43 +200,56 @@ impl Optio {
                     TaskEvent::Completed {
                         how: Completion::Merged { commit },
                     },
-                    rule,
+                    because(),
                 )?;
                 change.put(&task);
                 return change.commit().await;
             }
             Action::Fail { failure } => {
-                change.apply(&mut task, TaskEvent::Failed { failure }, rule)?;
+                change.apply(&mut task, TaskEvent::Failed { failure }, because())?;
                 change.put(&task);
                 return change.commit().await;
             }
             Action::Attention { reason } => {
-                change.apply(&mut task, TaskEvent::AttentionNeeded { reason }, rule)?;
+                change.apply(&mut task, TaskEvent::AttentionNeeded { reason }, because())?;
                 change.put(&task);
                 return change.commit().await;
             }
             Action::Resume { reason, next } => {
                 let known = matches!(&task.state, TaskState::NeedsAttention { reason: known, .. } if *known == reason);
-                if !known {
-                    change.apply(&mut task, TaskEvent::AttentionNeeded { reason }, rule)?;
-                }
-                change.apply(&mut task, TaskEvent::Enqueued { next }, rule)?;
+                let enqueued = if known {
+                    because()
+                } else {
+                    change.apply(&mut task, TaskEvent::AttentionNeeded { reason }, because())?;
+                    Because::from(decision.rule).follows(record.as_ref())
+                };
+                change.apply(&mut task, TaskEvent::Enqueued { next }, enqueued)?;
                 change.put(&task);
                 return change.commit().await;
             }
         }
         match decision.action {
-            Action::StartReview { head } => self
-                .spawn_review("pr_watcher", task, repo, head)
-                .await
-                .map(|_| ()),
-            Action::Merge { head } => self.merge(task, repo, head).await,
+            Action::StartReview { head } => {
+                let wanted = ReviewWanted {
+                    actor: "pr_watcher",
+                    head,
+                    decision: record,
+                };
+                self.spawn_review(task, repo, wanted).await.map(|_| ())
+            }
+            Action::Merge { head } => self.merge(task, repo, head, record).await,
             _ => Ok(()),
         }
     }
 
     /// Merges, and completes the task by what the forge says afterwards.
-    async fn merge(&self, mut task: Task, repo: &Repo, head: CommitId) -> Result<()> {
+    async fn merge(
+        &self,
+        mut task: Task,
+        repo: &Repo,
+        head: CommitId,
+        record: Option<DecisionRecord>,
+    ) -> Result<()> {
         let Some(pull_request) = task.pull_request.clone() else {
             return Ok(());
         };
@@ -257,9 +281,11 @@ impl Optio {
             };
             let mut change = self.change("pr_watcher");
             if task.state.name() == StateName::NeedsAttention {
-                change.apply(&mut task, TaskEvent::Watched, "ready")?;
+                let because = Because::from("ready").follows(record.as_ref());
+                change.apply(&mut task, TaskEvent::Watched, because)?;
             }
-            change.apply(&mut task, completed, Because::from("merged_by_optio"))?;
+            let because = Because::from("merged_by_optio").decided(record);
+            change.apply(&mut task, completed, because)?;
             change.put(&task);
             change.commit().await?;
         }
@@ -314,6 +340,20 @@ fn is_watched(task: &Task) -> bool {
             TaskState::Failed { failure, .. } => failure.class != FailureClass::PrClosed,
             _ => false,
         }
+}
+
+/// Whether an action moves the task, or makes another one: what is decided then is worth keeping.
+fn changes_a_state(task: &Task, action: &Action) -> bool {
+    match action {
+        Action::Nothing { .. } => false,
+        Action::Wait { .. } => task.state.name() == StateName::NeedsAttention,
+        Action::Complete { .. }
+        | Action::Fail { .. }
+        | Action::Resume { .. }
+        | Action::Attention { .. }
+        | Action::StartReview { .. }
+        | Action::Merge { .. } => true,
+    }
 }
 
 /// Keeps facts with the task. Whether there was anything to keep.

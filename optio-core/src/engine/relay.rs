@@ -241,12 +241,12 @@ impl Optio {
             ) {
                 return Ok(());
             }
-            let event = self.first_step(&task).await?;
+            let (event, because) = self.first_step(&task, "dependencies_ended").await?;
             if event.name() == "blocked" {
                 return Ok(());
             }
             let mut change = self.change("relay");
-            change.apply(&mut task, event, "dependencies_ended")?;
+            change.apply(&mut task, event, because)?;
             change.put(&task);
             change.commit().await
         })

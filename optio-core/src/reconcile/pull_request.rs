@@ -3,6 +3,8 @@
 //! Decisions come from facts and from what was already done about them (head commit and cause), never from a change
 //! that somebody has to have seen happen. So a missed event, a restart or a second watcher changes nothing.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     clock::{Timestamp, elapsed},
     failure::{Failure, FailureClass},
@@ -31,7 +33,8 @@ pub struct PrSnapshot<'a> {
 }
 
 /// A review subtask of the task.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SeenReview {
     /// The commit it is about.
     pub head: CommitId,
@@ -55,7 +58,8 @@ pub struct Decision {
 }
 
 /// A fact to be kept with the task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Note {
     /// The checks of this commit passed: the count of resumes for red checks starts again.
     Green(CommitId),
@@ -66,7 +70,12 @@ pub enum Note {
 }
 
 /// What is to be done about a pull request.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    tag = "action",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 pub enum Action {
     /// Nothing, and the state stays as it is.
     Nothing {

@@ -17,7 +17,8 @@ pub struct Budgets {
 }
 
 /// What has been spent, in the same three ways. What a run at work has used so far is part of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Spent {
     /// By the task.
     pub task: Usd,
@@ -28,7 +29,8 @@ pub struct Spent {
 }
 
 /// A budget that is used up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Exceeded {
     /// Which.
     pub scope: BudgetScope,
@@ -41,7 +43,8 @@ pub struct Exceeded {
 }
 
 /// Whose budget.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BudgetScope {
     /// The task's.
     Task,

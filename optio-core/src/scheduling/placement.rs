@@ -1,9 +1,11 @@
 //! Where a run goes: the task's last workspace, else the least loaded one, else a new one, else it waits.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{id::WorkspaceId, repo::RepoSettings};
 
 /// A workspace of the repository that takes runs, and how many it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The workspace.
     pub workspace: WorkspaceId,
@@ -14,7 +16,8 @@ pub struct Place {
 }
 
 /// Where a run goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Placement {
     /// Into this workspace.
     Use(WorkspaceId),

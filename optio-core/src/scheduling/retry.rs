@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     clock::{Timestamp, later},
     failure::{Failure, FailureClass, RetryAdvice},
@@ -19,7 +21,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(15 * 60);
 const MAX_FREE: u32 = 20;
 
 /// What follows from a failed run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum AfterFailure {
     /// Another run, not before this moment, with these counts.
     TryAgain {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::StateName;
@@ -63,7 +64,8 @@ pub fn check_acyclic(edges: &BTreeMap<TaskId, Vec<TaskId>>) -> Result<(), CycleE
 }
 
 /// What its dependencies mean for a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DependencyVerdict {
     /// All are completed.
     Ready,

@@ -3,6 +3,7 @@
 use axum::{Json, extract::State};
 use optio_core::{
     Timestamp,
+    decision::{DecisionRecord, SnapshotDigest},
     id::{RunId, TaskId, WorkspaceId},
     run::{Run, RunKind, RunOutcome},
     store::{Audit, RunQuery},
@@ -11,7 +12,7 @@ use optio_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Path, find_task,
+    Path, Query, find_task,
     task::{FailureView, PullRequestView, UsageView},
 };
 use crate::{app::App, error::ApiError};
@@ -85,6 +86,21 @@ pub struct HistoryLine {
     pub rule: String,
     /// What it means.
     pub detail: Option<String>,
+    /// The digest of what it was decided from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<SnapshotDigest>,
+    /// What policies were shown and said, if that was asked for; as the core records it, for `optio replay`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decisions: Vec<DecisionRecord>,
+}
+
+/// What is told of a history.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HistoryQuery {
+    /// Whether decisions are told in full: these can be large.
+    #[serde(default)]
+    decisions: bool,
 }
 
 /// What happened to a task, oldest first.
@@ -116,10 +132,16 @@ pub(crate) async fn list(
 pub(crate) async fn history(
     State(app): State<App>,
     Path(id): Path<String>,
+    Query(query): Query<HistoryQuery>,
 ) -> Result<Json<History>, ApiError> {
     let id = find_task(&app.optio, &id).await?;
     app.optio.store().task(id).await?;
-    let history = app.optio.store().history(id).await?;
+    let mut history = app.optio.store().history(id).await?;
+    if !query.decisions {
+        for line in &mut history {
+            line.decisions.clear();
+        }
+    }
     Ok(Json(History {
         history: history.into_iter().map(HistoryLine::from).collect(),
     }))
@@ -170,6 +192,8 @@ impl From<Audit> for HistoryLine {
             actor,
             rule,
             detail,
+            digest,
+            decisions,
         } = line;
         Self {
             task,
@@ -180,6 +204,8 @@ impl From<Audit> for HistoryLine {
             actor,
             rule,
             detail,
+            digest,
+            decisions,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     clock::Timestamp,
+    decision::DecisionRecord,
     engine::{
         Optio,
         change::{Because, Change},
@@ -11,8 +12,9 @@ use crate::{
     },
     error::{ErrorKind, Result},
     failure::{Failure, FailureClass, RetryAdvice},
+    replay::{Seen, SeenFailure},
     run::{Run, RunKind, RunOutcome},
-    scheduling::{AfterFailure, after_failure},
+    scheduling::AfterFailure,
     task::{Briefing, NextRun, Task, TaskEvent, TaskRole, TaskState},
     worktree::WorktreeState,
 };
@@ -40,7 +42,16 @@ impl Optio {
             if failure.class == FailureClass::SessionNotFound {
                 task.session = None;
             }
-            match after_failure(&failure, task.attempts, repo.settings.attempts, now, jitter) {
+            let seen = SeenFailure {
+                failure: failure.clone(),
+                attempts: task.attempts,
+                limits: repo.settings.attempts,
+                now,
+                jitter,
+            };
+            let decision = seen.decide();
+            let record = Seen::Failure(seen).record();
+            match decision {
                 AfterFailure::TryAgain {
                     not_before,
                     attempts,
@@ -53,10 +64,11 @@ impl Optio {
                             run,
                             failure: &failure,
                             not_before,
+                            record,
                         },
                     )?;
                 }
-                AfterFailure::GiveUp(failure) => give_up(change, task, failure)?,
+                AfterFailure::GiveUp(failure) => give_up(change, task, failure, record)?,
             }
             change.put(task);
             Ok(())
@@ -110,6 +122,7 @@ struct Again<'a> {
     run: &'a Run,
     failure: &'a Failure,
     not_before: Timestamp,
+    record: DecisionRecord,
 }
 
 fn try_again(change: &mut Change<'_>, task: &mut Task, again: Again<'_>) -> Result<()> {
@@ -117,6 +130,7 @@ fn try_again(change: &mut Change<'_>, task: &mut Task, again: Again<'_>) -> Resu
         run,
         failure,
         not_before,
+        record,
     } = again;
     let before = match &task.state {
         TaskState::Provisioning { next, .. } | TaskState::Running { next, .. } => next.clone(),
@@ -153,12 +167,18 @@ fn try_again(change: &mut Change<'_>, task: &mut Task, again: Again<'_>) -> Resu
     change.apply(
         task,
         requeued,
-        Because::detailed("run_failed", failure.to_string()),
+        Because::detailed("run_failed", failure.to_string()).decided([record]),
     )
 }
 
 /// The task has failed; or, if its pull request is open, a person has to look: what is there can still be merged.
-fn give_up(change: &mut Change<'_>, task: &mut Task, failure: Failure) -> Result<()> {
+fn give_up(
+    change: &mut Change<'_>,
+    task: &mut Task,
+    failure: Failure,
+    record: DecisionRecord,
+) -> Result<()> {
+    let because = Because::from("run_failed_for_good").decided([record]);
     let watched = task.pull_request.is_some() && task.role == TaskRole::Coding;
     if watched && matches!(task.state, TaskState::Running { .. }) {
         return change.apply(
@@ -166,10 +186,10 @@ fn give_up(change: &mut Change<'_>, task: &mut Task, failure: Failure) -> Result
             TaskEvent::AttentionNeeded {
                 reason: ask_a_person(&failure),
             },
-            "run_failed_for_good",
+            because,
         );
     }
-    change.apply(task, TaskEvent::Failed { failure }, "run_failed_for_good")
+    change.apply(task, TaskEvent::Failed { failure }, because)
 }
 
 pub(super) fn keep_worktree(task: &mut Task, state: WorktreeState, now: Timestamp) {

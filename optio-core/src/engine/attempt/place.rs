@@ -1,13 +1,16 @@
 //! Placing: the run gets a workspace and is written down, in one commit that only one worker can make.
 
 use crate::{
+    decision::DecisionRecord,
     engine::{Optio, change::Because},
     error::{Error, ErrorKind, Result},
     failure::{Failure, FailureClass},
     id::{RunId, WorkspaceId},
+    money::Usage,
+    replay::{Seen, SeenPlaces, SeenSpending},
     repo::Repo,
     run::{Progress, Run, RunKind, RunPhase},
-    scheduling::{Budgets, Exceeded, Place, Placement, Spent, exceeded, place, today},
+    scheduling::{Budgets, Exceeded, Place, Placement, Spent, today},
     store::{OnlyLive, RunQuery, Write},
     task::{StateName, Task, TaskEvent, TaskState},
     transcript::RunReport,
@@ -28,8 +31,11 @@ impl Optio {
                 return Ok(None);
             }
             let repo = self.store().repo(task.repo).await?;
-            if let Some(over) = self.over_budget(&task, &repo).await? {
-                self.put_off_for_budget(task, &over).await?;
+            let spending = self.seen_spending(&task, &repo).await?;
+            let over = spending.as_ref().and_then(SeenSpending::decide);
+            let budget = spending.map(|seen| Seen::Spending(seen).record());
+            if let Some(over) = over {
+                self.put_off_for_budget(task, &over, budget).await?;
                 return Ok(None);
             }
             let agent = match self.agent_for(&task, &repo) {
@@ -37,16 +43,24 @@ impl Optio {
                 Err(error) => {
                     let failure = Failure::new(FailureClass::InvalidConfiguration)
                         .with_detail(error.message());
-                    self.fail(task, failure, "no_agent").await?;
+                    self.fail(task, failure, "no_agent".into()).await?;
                     return Ok(None);
                 }
             };
-            self.place_in_workspace(task, &repo, agent).await.map(Some)
+            self.place_in_workspace(task, &repo, agent, budget)
+                .await
+                .map(Some)
         })
         .await
     }
 
-    async fn place_in_workspace(&self, mut task: Task, repo: &Repo, agent: String) -> Result<Run> {
+    async fn place_in_workspace(
+        &self,
+        mut task: Task,
+        repo: &Repo,
+        agent: String,
+        budget: Option<DecisionRecord>,
+    ) -> Result<Run> {
         let now = self.now();
         let workspaces: Vec<Workspace> = self
             .store()
@@ -74,7 +88,12 @@ impl Optio {
                 runs: runs_in(workspace.id),
             })
             .collect();
-        let workspace = match place(&repo.settings, &places, task.last_workspace) {
+        let seen = SeenPlaces {
+            settings: repo.settings.clone(),
+            places,
+            last: task.last_workspace,
+        };
+        let workspace = match seen.decide() {
             Placement::Use(id) => {
                 let found = workspaces.into_iter().find(|workspace| workspace.id == id);
                 Workspace {
@@ -129,7 +148,8 @@ impl Optio {
                 run: run.id,
                 workspace: workspace.id,
             },
-            "placed",
+            Because::from("placed")
+                .decided(budget.into_iter().chain([Seen::Places(seen).record()])),
         )?;
         change.put(&task);
         change.write(Write::Workspace(workspace));
@@ -166,16 +186,32 @@ impl Optio {
             spent.repo_day = self.store().spent(Some(repo.id), today(now)).await?;
         }
         if budgets.fleet_day.is_some() {
+        let seen = self.seen_spending(task, repo).await?;
+        Ok(seen.and_then(|seen| seen.decide()))
+    }
+
+    /// The budgets of a task and what was spent of them; none if there are none.
+    async fn seen_spending(&self, task: &Task, repo: &Repo) -> Result<Option<SeenSpending>> {
             spent.fleet_day = self.store().spent(None, today(now)).await?;
         }
-        Ok(exceeded(budgets, spent, now))
+        Ok(Some(SeenSpending {
+            budgets,
+            spent,
+            now,
+        }))
     }
 
     /// A budget for the day comes again tomorrow; that of a task only by a person's hand.
-    async fn put_off_for_budget(&self, mut task: Task, over: &Exceeded) -> Result<()> {
+    async fn put_off_for_budget(
+        &self,
+        mut task: Task,
+        over: &Exceeded,
+        budget: Option<DecisionRecord>,
+    ) -> Result<()> {
         let Some(renews_at) = over.renews_at else {
             let failure = Failure::new(FailureClass::BudgetReached).with_detail(over.to_string());
-            return self.fail(task, failure, "budget_of_task").await;
+            let because = Because::from("budget_of_task").decided(budget);
+            return self.fail(task, failure, because).await;
         };
         let TaskState::Queued { next, .. } = task.state.clone() else {
             return Ok(());
@@ -186,14 +222,15 @@ impl Optio {
             not_before: Some(renews_at),
             hold: Some(over.to_string()),
         };
-        change.apply(&mut task, requeued, Because::from("budget_of_day"))?;
+        let because = Because::from("budget_of_day").decided(budget);
+        change.apply(&mut task, requeued, because)?;
         change.put(&task);
         change.commit().await
     }
 
-    async fn fail(&self, mut task: Task, failure: Failure, rule: &'static str) -> Result<()> {
+    async fn fail(&self, mut task: Task, failure: Failure, because: Because) -> Result<()> {
         let mut change = self.change("worker");
-        change.apply(&mut task, TaskEvent::Failed { failure }, rule)?;
+        change.apply(&mut task, TaskEvent::Failed { failure }, because)?;
         change.put(&task);
         change.commit().await
     }

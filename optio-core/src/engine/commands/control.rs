@@ -1,7 +1,7 @@
 //! Steering tasks: cancel, retry, reorder; one or many.
 
 use crate::{
-    engine::{Optio, retry_conflicts},
+    engine::{Optio, change::Because, retry_conflicts},
     error::{Error, ErrorKind, Result},
     event_bus::Hint,
     id::{RepoId, TaskId},
@@ -65,12 +65,14 @@ impl Optio {
             match task.state.name() {
                 StateName::Failed | StateName::Cancelled => {
                     let kind = if task.parent().is_some() { RunKind::Review } else if task.runs == 0 { RunKind::First } else { RunKind::Retry };
-                    let event = match self.dependency_verdict(&task).await? {
+                    let seen = self.seen_dependencies(&task).await?;
+                    let event = match seen.decide() {
                         DependencyVerdict::Ready => TaskEvent::Retried { next: NextRun { kind, cause: None, briefing } },
                         _ => TaskEvent::Blocked,
                     };
                     task.handled.clear();
-                    change.apply(&mut task, event, "retried")?;
+                    let because = Because::of_dependencies("retried", seen);
+                    change.apply(&mut task, event, because)?;
                 }
                 StateName::NeedsAttention => {
                     // what was tried may be tried again, with all attempts

@@ -9,4 +9,5 @@ mod schedules;
 mod submit;
 mod webhooks;
 
+pub(crate) use self::review::ReviewWanted;
 pub use self::{repos::RepoPatch, schedules::NewSchedule, submit::NewTask};

@@ -1,6 +1,7 @@
 //! Review subtasks: by hand, or because the PR watcher wants one.
 
 use crate::{
+    decision::DecisionRecord,
     engine::Optio,
     engine::change::Because,
     error::{Error, Result},
@@ -14,6 +15,17 @@ use crate::{
         Attempts, Blocking, Briefing, NextRun, StateName, Task, TaskEvent, TaskRole, TaskState,
     },
 };
+
+/// A review that somebody wants.
+#[derive(Debug)]
+pub(crate) struct ReviewWanted {
+    /// Who: `api`, or a worker.
+    pub(crate) actor: &'static str,
+    /// Of which commit.
+    pub(crate) head: CommitId,
+    /// What policy said, if it was asked.
+    pub(crate) decision: Option<DecisionRecord>,
+}
 
 impl Optio {
     /// Starts the review agent on a task's pull request, whatever `reviewTrigger` says. The task waits for it.
@@ -41,17 +53,26 @@ impl Optio {
             .forge(&repo.url)?
             .pull_request(&repo, pull_request.number)
             .await?;
-        self.spawn_review("api", task, &repo, seen.head).await
+        let wanted = ReviewWanted {
+            actor: "api",
+            head: seen.head,
+            decision: None,
+        };
+        self.spawn_review(task, &repo, wanted).await
     }
 
     /// Makes the review subtask of a task, for one commit.
     pub(crate) async fn spawn_review(
         &self,
-        actor: &'static str,
         mut parent: Task,
         repo: &Repo,
-        head: CommitId,
+        wanted: ReviewWanted,
     ) -> Result<Task> {
+        let ReviewWanted {
+            actor,
+            head,
+            decision,
+        } = wanted;
         let known = self
             .store()
             .tasks(&TaskQuery {
@@ -109,7 +130,8 @@ impl Optio {
         let mut change = self.change(actor);
         change.created(
             &review,
-            Because::detailed("review_wanted", format!("of {}", parent.id)),
+            Because::detailed("review_wanted", format!("of {}", parent.id))
+                .follows(decision.as_ref()),
         );
         change.apply(
             &mut review,
@@ -120,7 +142,7 @@ impl Optio {
                     briefing: Briefing::default(),
                 },
             },
-            "review_wanted",
+            Because::from("review_wanted").decided(decision),
         )?;
         change.put(&review);
         // the parent's version makes it one review, however many watchers want it

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    engine::{Optio, retry_conflicts},
+    engine::{Optio, change::Because, retry_conflicts},
     error::{Error, ErrorKind, Result},
     failure::{Failure, FailureClass},
     id::{RepoId, TaskId},
     money::Usage,
+    replay::SeenDependencies,
     task::{
         Attempts, CycleError, DEFAULT_PRIORITY, DependencyVerdict, NextRun, StateName, Task,
-        TaskEvent, TaskRole, TaskState, TicketRef, check_acyclic, dependencies,
+        TaskEvent, TaskRole, TaskState, TicketRef, check_acyclic,
     },
 };
 
@@ -135,28 +136,35 @@ impl Optio {
         self.agent_for(&task, &repo)?;
         let mut change = self.change(actor);
         change.created(&task, "submitted");
-        let event = self.first_step(&task).await?;
-        change.apply(&mut task, event, "submitted")?;
+        let (event, because) = self.first_step(&task, "submitted").await?;
+        change.apply(&mut task, event, because)?;
         change.put(&task);
         change.commit().await?;
         task.version = 1;
         Ok(task)
     }
 
-    /// What a pending or waiting task does next, by what has become of those it depends on.
-    pub(crate) async fn first_step(&self, task: &Task) -> Result<TaskEvent> {
+    /// What a pending or waiting task does next, by what has become of those it depends on; and why.
+    pub(crate) async fn first_step(
+        &self,
+        task: &Task,
+        rule: &'static str,
+    ) -> Result<(TaskEvent, Because)> {
         let next = NextRun::first();
-        Ok(match self.dependency_verdict(task).await? {
+        let seen = self.seen_dependencies(task).await?;
+        let event = match seen.decide() {
             DependencyVerdict::Ready => TaskEvent::Enqueued { next },
             DependencyVerdict::Waiting(_) => TaskEvent::Blocked,
             DependencyVerdict::Broken(broken, state) => TaskEvent::Failed {
                 failure: Failure::new(FailureClass::DependencyFailed)
                     .with_detail(format!("{broken} has {state}")),
             },
-        })
+        };
+        Ok((event, Because::of_dependencies(rule, seen)))
     }
 
-    pub(crate) async fn dependency_verdict(&self, task: &Task) -> Result<DependencyVerdict> {
+    /// The tasks that a task depends on, as they are.
+    pub(crate) async fn seen_dependencies(&self, task: &Task) -> Result<SeenDependencies> {
         let mut states = Vec::with_capacity(task.depends_on.len());
         for &dependency in &task.depends_on {
             let state = match self.store().task(dependency).await {
@@ -166,9 +174,7 @@ impl Optio {
             };
             states.push((dependency, state));
         }
-        Ok(dependencies(
-            states.iter().map(|(task, state)| (*task, state.as_ref())),
-        ))
+        Ok(SeenDependencies { states })
     }
 
     /// Adds dependencies to a task that is not at work yet.
@@ -194,10 +200,12 @@ impl Optio {
             task.depends_on = all.into_iter().collect();
             self.refuse_cycles(id, &task.depends_on).await?;
             let mut change = self.change("api");
-            if task.state.name() == StateName::Queued
-                && self.dependency_verdict(&task).await? != DependencyVerdict::Ready
-            {
-                change.apply(&mut task, TaskEvent::Blocked, "dependencies_added")?;
+            if task.state.name() == StateName::Queued {
+                let seen = self.seen_dependencies(&task).await?;
+                if seen.decide() != DependencyVerdict::Ready {
+                    let because = Because::of_dependencies("dependencies_added", seen);
+                    change.apply(&mut task, TaskEvent::Blocked, because)?;
+                }
             }
             change.put(&task);
             change.commit().await?;

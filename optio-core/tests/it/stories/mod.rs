@@ -5,5 +5,6 @@ mod endings;
 mod feedback;
 mod money;
 mod periodic;
+mod replay;
 mod replicas;
 mod world;

@@ -145,6 +145,8 @@ pub(super) fn audit(task: &Task, event: &str) -> Audit {
         actor: "api".into(),
         rule: "submitted".into(),
         detail: None,
+        digest: None,
+        decisions: Vec::new(),
     }
 }
 
