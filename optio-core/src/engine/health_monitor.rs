@@ -10,7 +10,7 @@ use super::{Optio, git::Git};
 use crate::{
     error::{Error, ErrorKind, Result},
     failure::{Failure, FailureClass},
-    id::{RepoId, WorkspaceId},
+    id::{RepoId, TaskId, WorkspaceId},
     reconcile::{PoolAction, PoolSnapshot, SeenWorkspace, reconcile_pool},
     store::{Commit, OnlyLive, RunQuery, TaskQuery, Write},
     task::StateName,
@@ -36,16 +36,6 @@ impl Optio {
             .await?
         {
             self.advance(task.id).await?;
-        }
-        for task in self
-            .store()
-            .tasks(&TaskQuery::in_states([
-                StateName::Completed,
-                StateName::Cancelled,
-            ]))
-            .await?
-        {
-            self.clean_up(task.id).await?;
         }
         self.tend_pool().await
     }
@@ -101,6 +91,13 @@ impl Optio {
             .into_iter()
             .map(see)
             .collect();
+        for seen in &known {
+            if seen.workspace.state == WorkspaceState::Ready
+                && let Err(error) = self.tend_worktrees(&seen.workspace).await
+            {
+                tracing::warn!(workspace = %seen.workspace.id, %error, "worktrees not tended");
+            }
+        }
         let observed = self
             .runtime()
             .list()
@@ -137,6 +134,41 @@ impl Optio {
             };
             if let Err(error) = acted {
                 tracing::warn!(%error, ?action, "workspace not tended");
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes worktrees away that nobody needs any more: of tasks that have ended, and of tasks that nobody knows.
+    async fn tend_worktrees(&self, workspace: &Workspace) -> Result<()> {
+        let repo = self.store().repo(workspace.repo).await?;
+        let credentials = self.forge(&repo.url)?.credentials(&repo).await?;
+        let git = Git::new(
+            self.runtime(),
+            workspace.id,
+            repo.url.as_str(),
+            credentials.as_ref(),
+        );
+        for path in git.list_worktrees().await.map_err(unsaved)? {
+            let name = path.as_str().rsplit('/').next().unwrap_or_default();
+            let known = match name.parse::<TaskId>() {
+                Ok(task) => match self.store().task(task).await {
+                    Ok(_) => Some(task),
+                    Err(error) if error.kind() == ErrorKind::NotFound => None,
+                    Err(error) => return Err(error),
+                },
+                Err(_) => None,
+            };
+            match known {
+                Some(task) => self.clean_up(task).await?,
+                None => {
+                    let saved_as = format!("refs/optio/rescue/{}/{name}", workspace.id);
+                    git.rescue(&path, &repo.default_branch, &saved_as)
+                        .await
+                        .map_err(unsaved)?;
+                    git.remove_worktree(&path, None).await.map_err(unsaved)?;
+                    tracing::info!(workspace = %workspace.id, %path, "worktree of no task removed");
+                }
             }
         }
         Ok(())

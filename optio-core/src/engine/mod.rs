@@ -8,6 +8,7 @@ pub(crate) mod git;
 mod health_monitor;
 mod held;
 mod inquiry;
+mod locks;
 mod pr_watcher;
 mod relay;
 mod schedule_worker;
@@ -17,14 +18,11 @@ mod ticket_sync;
 pub(crate) mod transcript;
 mod workers;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::Notify;
 
-use self::change::Change;
+use self::{change::Change, locks::TaskLocks};
 pub use self::{
     commands::{NewSchedule, NewTask, RepoPatch},
     inquiry::{LogFollower, Why},
@@ -37,7 +35,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     event_bus::{EventBus, Hint},
     forge::Forge,
-    id::{RepoId, TaskId},
+    id::RepoId,
     queue::Queue,
     repo::{Repo, RepoUrl},
     runtime::Runtime,
@@ -90,7 +88,9 @@ struct Inner {
     /// Placing runs is one at a time in this process; between processes the store's versions decide.
     placing: tokio::sync::Mutex<()>,
     /// One look at a pull request at a time.
-    looking: Mutex<HashMap<TaskId, Arc<tokio::sync::Mutex<()>>>>,
+    looking: TaskLocks,
+    /// Making a task's worktree ready and taking it away exclude each other.
+    worktrees: TaskLocks,
 }
 
 impl Optio {
@@ -105,7 +105,8 @@ impl Optio {
                 masker,
                 relay: Notify::new(),
                 placing: tokio::sync::Mutex::new(()),
-                looking: Mutex::default(),
+                looking: TaskLocks::default(),
+                worktrees: TaskLocks::default(),
             }),
         }
     }
@@ -227,17 +228,6 @@ impl Optio {
                 ),
             )),
         }
-    }
-
-    /// One look at a task's pull request at a time: the lock that serialises them.
-    fn look_lock(&self, task: TaskId) -> Arc<tokio::sync::Mutex<()>> {
-        let mut looking = self
-            .inner
-            .looking
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        looking.retain(|_, lock| Arc::strong_count(lock) > 1);
-        Arc::clone(looking.entry(task).or_default())
     }
 
     /// The limits that the queue is to keep, from the settings of every repository.

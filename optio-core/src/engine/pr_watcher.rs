@@ -133,7 +133,7 @@ impl Optio {
     /// # Errors
     /// A backend failed, or the task has changed meanwhile.
     pub async fn look_at_pull_request(&self, id: TaskId) -> Result<()> {
-        let lock = self.look_lock(id);
+        let lock = self.inner.looking.of(id);
         let _one_at_a_time = lock.lock().await;
         let task = self.store().task(id).await?;
         let Some(pull_request) = task.pull_request.as_ref().filter(|_| is_watched(&task)) else {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -149,10 +150,10 @@ impl Optio {
             .into_iter()
             .filter(|webhook| webhook.wants(state))
         {
-            change.follow_up(OutboxMessage::Webhook {
-                webhook: webhook.id,
-                body: webhook_body(entry, task, state),
-            });
+            let id = derived(entry, &webhook.id.to_string());
+            let body = webhook_body(id, task, state);
+            let webhook = webhook.id;
+            change.follow_up_as(id, OutboxMessage::Webhook { webhook, body });
             any = true;
         }
         let has_source = task.ticket.as_ref().is_some_and(|ticket| {
@@ -162,10 +163,20 @@ impl Optio {
                 .any(|source| source.name() == ticket.source)
         });
         if has_source && state.is_final() {
-            change.follow_up(OutboxMessage::Ticket { task: task.id });
+            change.follow_up_as(
+                derived(entry, "ticket"),
+                OutboxMessage::Ticket { task: task.id },
+            );
             any = true;
         }
-        if any { change.commit().await } else { Ok(()) }
+        if !any {
+            return Ok(());
+        }
+        match change.commit().await {
+            // the same messages, written before we came back to this entry
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(()),
+            committed => committed,
+        }
     }
 
     async fn send_webhook(&self, id: OutboxId, webhook: WebhookId, body: &str) -> Result<()> {
@@ -274,6 +285,15 @@ impl Optio {
             _ => Ok(()),
         }
     }
+}
+
+/// The id of what follows from an outbox entry for one receiver: the same each time, so that a message which is written
+/// again after a crash is the same message to whoever gets it.
+fn derived(entry: OutboxId, receiver: &str) -> OutboxId {
+    let digest = Sha256::digest(format!("{entry} {receiver}"));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    OutboxId::from_uuid(uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 fn webhook_body(entry: OutboxId, task: &Task, state: StateName) -> String {

@@ -161,6 +161,8 @@ impl Optio {
         task: &Task,
         repo: &Repo,
     ) -> Result<(WorkspacePath, CommitId), Trouble> {
+        let lock = self.inner.worktrees.of(task.id);
+        let _not_removed_meanwhile = lock.lock().await;
         let run = held.run().await;
         let path = worktree_path(task);
         let base = &repo.default_branch;
@@ -272,6 +274,7 @@ struct Start {
 }
 
 /// What is special about this run's prompt.
+#[derive(Clone, Copy)]
 struct Occasion<'a> {
     briefing: &'a Briefing,
     from: &'a CommitId,
@@ -281,7 +284,7 @@ struct Occasion<'a> {
 pub(crate) fn worktree_path(task: &Task) -> WorkspacePath {
     WorkspacePath::root()
         .child(WORKTREES)
-        .child(&task.id.short())
+        .child(&task.id.to_string())
 }
 
 fn prompt_kind(kind: RunKind) -> PromptKind {

@@ -59,6 +59,10 @@ impl Optio {
         let Some(worktree) = task.worktree.clone() else {
             return Ok(());
         };
+        let lock = self.inner.worktrees.of(task.id);
+        let Ok(_not_made_ready_meanwhile) = lock.try_lock() else {
+            return Ok(()); // a new run is making it ready: it is wanted
+        };
         let exists = self
             .runtime()
             .list()
