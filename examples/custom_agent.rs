@@ -14,7 +14,7 @@ use optio_core::{
     money::{Usage, Usd},
     run::RunKind,
     runtime::Command,
-    transcript::{RunReport, TranscriptEvent},
+    transcript::{RunReport, TranscriptEvent, UsageOf},
     workspace::WorkspacePath,
 };
 
@@ -47,6 +47,7 @@ impl Agent for ShellAgent {
                         cost,
                         ..Usage::default()
                     },
+                    of: UsageOf::Run,
                 },
                 Err(_) => TranscriptEvent::Raw {
                     text: line.to_owned(),

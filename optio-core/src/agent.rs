@@ -10,6 +10,7 @@ use crate::{
     error::Result,
     failure::{ExitStatus, Failure},
     id::{RunId, TaskId},
+    money::{Usage, Usd},
     run::RunKind,
     runtime::Command,
     transcript::{RunReport, SessionId, TranscriptEvent},
@@ -37,6 +38,13 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
 
     /// What the agent's own account of the run comes to. Whether there is work to show for it, the engine asks git.
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict;
+
+    /// What `used` costs with this model, for an agent whose stream tells tokens and no money. `None` if it does tell
+    /// it, or if nobody knows the price.
+    fn price(&self, model: Option<&str>, used: &Usage) -> Option<Usd> {
+        let _ = (model, used);
+        None
+    }
 
     /// How to find out whether the agent can run here.
     fn preflight(&self) -> Preflight;

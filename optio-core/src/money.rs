@@ -134,6 +134,19 @@ impl AddAssign for Usage {
     }
 }
 
+impl Usage {
+    /// What is left of this after `spent`: zero of everything of which more was spent.
+    #[must_use]
+    pub const fn saturating_sub(self, spent: Self) -> Self {
+        Self {
+            cost: self.cost.saturating_sub(spent.cost),
+            input_tokens: self.input_tokens.saturating_sub(spent.input_tokens),
+            cached_tokens: self.cached_tokens.saturating_sub(spent.cached_tokens),
+            output_tokens: self.output_tokens.saturating_sub(spent.output_tokens),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -86,7 +86,11 @@ pub enum LogStream {
 
 /// What an entry says, whichever agent wrote it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "type",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 #[non_exhaustive]
 pub enum TranscriptEvent {
     /// The agent began or resumed a session.
@@ -136,10 +140,13 @@ pub enum TranscriptEvent {
         /// The notice.
         text: String,
     },
-    /// What the run has used so far.
+    /// What has been used.
     Usage {
-        /// The sum since the run began, not since the session did.
+        /// How much, in all of what `of` says.
         total: Usage,
+        /// What it was used for.
+        #[serde(default)]
+        of: UsageOf,
     },
     /// The model's provider limits the rate.
     RateLimit {
@@ -165,6 +172,19 @@ pub enum TranscriptEvent {
         /// The line.
         text: String,
     },
+}
+
+/// What a [`Usage`] is the sum of. Agents count differently; what the run has used is added up from all three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageOf {
+    /// The run, since it began.
+    #[default]
+    Run,
+    /// A part of the run that nothing else counts: parts add up.
+    Part,
+    /// The session, since it began, with all earlier runs in it.
+    Session,
 }
 
 /// One item of an agent's plan.
@@ -200,13 +220,24 @@ pub struct RunReport {
     pub agent_version: Option<String>,
     /// What the run has used so far.
     pub usage: Usage,
+    /// What its session had used before it began, if it goes on with one: what is reported of the session is more by
+    /// this.
+    pub session_before: Usage,
+    /// What its session has used by now, if the agent counts that.
+    pub session_usage: Option<Usage>,
     /// The last closing word: whether the agent calls it a failure, and its summary.
     pub result: Option<(Failed, String)>,
+    /// The last thing it said, which stands for the summary of a closing word that has none. Only its first
+    /// [`MAX_LAST_WORDS`] bytes.
+    pub last_words: String,
     /// The last error that the agent reported.
     pub error: Option<ReportedError>,
     /// The last refusal for the rate: when it ends, where that was told.
     pub rate_limited: Option<RateLimited>,
 }
+
+/// The longest [last words](RunReport::last_words) that are kept, in bytes.
+pub const MAX_LAST_WORDS: usize = 4096;
 
 /// Whether the agent called its work a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,7 +266,13 @@ impl RunReport {
                 self.model = model.clone().or_else(|| self.model.take());
                 self.agent_version = version.clone().or_else(|| self.agent_version.take());
             }
-            TranscriptEvent::Usage { total } => self.usage = at_least(self.usage, *total),
+            TranscriptEvent::Usage { total, of } => self.count(*total, *of),
+            TranscriptEvent::Text { text } => {
+                self.got_over();
+                let end = text.floor_char_boundary(MAX_LAST_WORDS);
+                text[..end].clone_into(&mut self.last_words);
+            }
+            TranscriptEvent::Thinking { .. } | TranscriptEvent::ToolCall { .. } => self.got_over(),
             TranscriptEvent::RateLimit {
                 resets_at,
                 refused: true,
@@ -246,17 +283,36 @@ impl RunReport {
             }
             TranscriptEvent::Error { error } => self.error = Some(error.clone()),
             TranscriptEvent::Result { failed, summary } => {
-                self.result = Some((
-                    if *failed { Failed::Yes } else { Failed::No },
-                    summary.clone(),
-                ));
+                let (word, summary) = match (*failed, summary.as_str()) {
+                    (true, summary) => (Failed::Yes, summary),
+                    (false, "") => (Failed::No, self.last_words.as_str()),
+                    (false, summary) => (Failed::No, summary),
+                };
+                self.result = Some((word, summary.to_owned()));
                 if !*failed {
-                    // the agent got over what went wrong before
-                    self.error = None;
-                    self.rate_limited = None;
+                    self.got_over();
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The model has answered: what kept the agent from reaching it is no reason any more.
+    fn got_over(&mut self) {
+        self.error = None;
+        self.rate_limited = None;
+    }
+
+    fn count(&mut self, used: Usage, of: UsageOf) {
+        match of {
+            UsageOf::Run => self.usage = at_least(self.usage, used),
+            UsageOf::Part => self.usage += used,
+            UsageOf::Session => {
+                let total = at_least(self.session_usage.unwrap_or_default(), used);
+                self.session_usage = Some(total);
+                let of_run = total.saturating_sub(self.session_before);
+                self.usage = at_least(self.usage, of_run);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use optio_core::{
     money::Usage,
     run::RunKind,
     runtime::Command,
-    transcript::{SessionId, TranscriptEvent},
+    transcript::{SessionId, TranscriptEvent, UsageOf},
 };
 
 use super::{process::REFUSED, stream::StreamLine};
@@ -97,6 +97,7 @@ fn events(line: StreamLine) -> Vec<TranscriptEvent> {
             cached_tokens: 0,
             output_tokens,
         },
+        of: UsageOf::Run,
     };
     vec![match line {
         StreamLine::Init {

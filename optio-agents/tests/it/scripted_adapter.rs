@@ -106,11 +106,11 @@ fn the_stream_becomes_a_transcript() {
     {"type":"text","text":"hello"}
     {"type":"tool_call","id":"call_1","name":"bash","input":{"command":"exit 3"}}
     {"type":"tool_result","id":"call_1","output":"exit status: 3","failed":true}
-    {"type":"usage","total":{"cost":0.5,"inputTokens":10,"cachedTokens":0,"outputTokens":2}}
+    {"type":"usage","total":{"cost":0.5,"inputTokens":10,"cachedTokens":0,"outputTokens":2},"of":"run"}
     {"type":"raw","text":"not json"}
     {"type":"raw","text":"{\"type\":\"news\"}"}
     {"type":"error","error":{"kind":"overloaded","http_status":529,"message":"busy"}}
-    {"type":"usage","total":{"cost":0.5,"inputTokens":10,"cachedTokens":0,"outputTokens":2}}
+    {"type":"usage","total":{"cost":0.5,"inputTokens":10,"cachedTokens":0,"outputTokens":2},"of":"run"}
     {"type":"result","failed":true,"summary":"busy"}
     "#);
 }

@@ -215,7 +215,7 @@ impl From<TranscriptEvent> for EventView {
                     .collect(),
             },
             TranscriptEvent::System { text } => Self::System { text },
-            TranscriptEvent::Usage { total } => Self::Usage {
+            TranscriptEvent::Usage { total, .. } => Self::Usage {
                 total: total.into(),
             },
             TranscriptEvent::RateLimit { resets_at, refused } => {

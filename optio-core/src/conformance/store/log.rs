@@ -12,7 +12,7 @@ use crate::{
     failure::ReportedError,
     money::{Usage, Usd},
     store::Write,
-    transcript::{LogCursor, LogEntry, LogStream, PlanItem, SessionId, TranscriptEvent},
+    transcript::{LogCursor, LogEntry, LogStream, PlanItem, SessionId, TranscriptEvent, UsageOf},
 };
 
 /// Each run of a task counts from one. What leaves a gap, or comes again, is refused whole.
@@ -105,6 +105,7 @@ pub async fn every_kind_of_log_entry_is_read_back_whole(store: &Store) {
                 cached_tokens: 2,
                 output_tokens: 1,
             },
+            of: UsageOf::Session,
         },
         TranscriptEvent::RateLimit {
             resets_at: Some(sample::at(3)),

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Trouble;
 use crate::{
+    agent::Agent,
     clock::{Timestamp, elapsed},
     engine::{
         Optio,
@@ -21,7 +22,7 @@ use crate::{
     run::{Progress, Run, RunPhase, StopReason},
     runtime::{OutputOffset, Piece, RunStatus},
     store::Write,
-    transcript::{LogStream, RunReport},
+    transcript::{LogStream, RunReport, TranscriptEvent},
 };
 
 /// How following a run ended.
@@ -134,6 +135,8 @@ impl Optio {
             stdout: LineSplitter::new(run.progress.stdout),
             stderr: LineSplitter::new(run.progress.stderr),
             translator: Translator::new(Arc::clone(agent), self.masker().clone()),
+            agent: Arc::clone(agent),
+            model: run.model.clone(),
             batch: Batch::new(run.number, run.progress),
             report: run.report.clone(),
             heard_at: run.heard_at,
@@ -259,6 +262,8 @@ struct Reader {
     stdout: LineSplitter,
     stderr: LineSplitter,
     translator: Translator,
+    agent: Arc<dyn Agent>,
+    model: Option<String>,
     batch: Batch,
     report: RunReport,
     heard_at: Timestamp,
@@ -298,7 +303,19 @@ impl Reader {
         };
         for Translated { event, original } in events {
             self.report.fold(&event);
+            if matches!(event, TranscriptEvent::Usage { .. }) {
+                self.put_a_price_on_it();
+            }
             self.batch.push(self.heard_at, stream, event, original);
+        }
+    }
+
+    /// What was used costs money also where the agent's stream tells tokens alone.
+    fn put_a_price_on_it(&mut self) {
+        let used = &mut self.report.usage;
+        let model = self.report.model.as_deref().or(self.model.as_deref());
+        if let Some(cost) = self.agent.price(model, used) {
+            used.cost = used.cost.max(cost);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     scheduling::{Budgets, Exceeded, Place, Placement, Spent, today},
     store::{OnlyLive, RunQuery, Write},
     task::{StateName, Task, TaskEvent, TaskState},
-    transcript::RunReport,
+    transcript::{RunReport, SessionId},
     workspace::{Workspace, WorkspaceState},
 };
 
@@ -123,6 +123,11 @@ impl Optio {
         let kind = next.kind;
         // a session lives in the home folder of its workspace
         let goes_on = kind != RunKind::Retry && task.last_workspace == Some(workspace.id);
+        let resumes = task.session.clone().filter(|_| goes_on);
+        let report = RunReport {
+            session_before: self.used_by_session(&task, resumes.as_ref()).await?,
+            ..RunReport::default()
+        };
         let run = Run {
             id: RunId::generate(self.clock()),
             task: task.id,
@@ -135,9 +140,9 @@ impl Optio {
             workspace: workspace.id,
             agent,
             model: task.model.clone().or_else(|| repo.settings.model.clone()),
-            resumes: task.session.clone().filter(|_| goes_on),
+            resumes,
             progress: Progress::default(),
-            report: RunReport::default(),
+            report,
             started_at: now,
             heard_at: now,
         };
@@ -157,6 +162,26 @@ impl Optio {
         change.commit().await?;
         tracing::info!(task = %task.id, run = %run.id, workspace = %run.workspace, kind = %run.kind, "run placed");
         Ok(run)
+    }
+
+    /// What the earlier runs of a task say that their session had used in all.
+    async fn used_by_session(&self, task: &Task, session: Option<&SessionId>) -> Result<Usage> {
+        if session.is_none() {
+            return Ok(Usage::default());
+        }
+        let earlier = self
+            .store()
+            .runs(&RunQuery {
+                task: Some(task.id),
+                ..RunQuery::default()
+            })
+            .await?;
+        let last = earlier
+            .iter()
+            .filter(|run| run.report.session.as_ref() == session)
+            .filter_map(|run| Some((run.number, run.report.session_usage?)))
+            .max_by_key(|(number, _)| *number);
+        Ok(last.map_or_else(Usage::default, |(_, used)| used))
     }
 
     /// The budget that is used up for a task, if one is.

@@ -19,7 +19,7 @@ use crate::{
     money::Usage,
     pull_request::ReviewReport,
     runtime::RunStatus,
-    transcript::{SessionId, TranscriptEvent},
+    transcript::{SessionId, TranscriptEvent, UsageOf},
     workspace::WorkspacePath,
 };
 
@@ -218,7 +218,10 @@ impl Player {
             }
             Step::Cost(cost) => {
                 self.usage.cost += cost;
-                self.event(&TranscriptEvent::Usage { total: self.usage });
+                self.event(&TranscriptEvent::Usage {
+                    total: self.usage,
+                    of: UsageOf::Run,
+                });
             }
             Step::Wait(time) => tokio::time::sleep(time).await,
             Step::WaitFor(signal) => signal.raised().await,
