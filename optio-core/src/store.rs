@@ -140,7 +140,9 @@ pub enum Write {
     /// A changed run; guarded by a [`RunGuard`] of the same commit, or by the epoch one below its own when it changes
     /// hands ([`TakeOver`](Self::TakeOver)).
     Run(Run),
-    /// A run that changes hands: stored only if the stored epoch is one less than the given one and the run is live.
+    /// A run that changes hands: its stored epoch and lease become the given ones, only if the stored epoch is one less
+    /// than the given one and the run is live. All else stays as it is stored: what its old holder wrote after the taker
+    /// had read it is not taken back.
     TakeOver(Run),
     /// A repository, new or changed. `Conflict` if another one has the same address.
     Repo(Repo),

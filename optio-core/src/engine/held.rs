@@ -20,11 +20,28 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Held {
     engine: Optio,
-    /// The run as it is stored. Locked over each commit, so that writes of the same holder do not undo each other.
-    run: Mutex<Run>,
+    /// Locked over each commit, so that writes of the same holder do not undo each other.
+    known: Mutex<Known>,
     id: RunId,
     task: TaskId,
     lost: CancellationToken,
+}
+
+/// What is known of the run as it is stored.
+#[derive(Debug)]
+struct Known {
+    run: Run,
+    certainty: Certainty,
+}
+
+/// Whether the store's answer to the last write has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Certainty {
+    /// It has: the run is stored just so.
+    Sure,
+    /// It has not: the write was carried out, or was not. The store has to be asked before anything else is written, for
+    /// what is written from an old copy takes back what was stored since.
+    Unsure,
 }
 
 impl Held {
@@ -34,7 +51,10 @@ impl Held {
             engine: engine.clone(),
             id: run.id,
             task: run.task,
-            run: Mutex::new(run),
+            known: Mutex::new(Known {
+                run,
+                certainty: Certainty::Sure,
+            }),
             lost: CancellationToken::new(),
         }
     }
@@ -43,7 +63,8 @@ impl Held {
     ///
     /// # Errors
     /// `Conflict` if its lease has not ended, or somebody else was quicker.
-    pub(crate) async fn take_over(engine: &Optio, mut run: Run, allowed: TakeOver) -> Result<Self> {
+    pub(crate) async fn take_over(engine: &Optio, run: RunId, allowed: TakeOver) -> Result<Self> {
+        let run = engine.store().run(run).await?;
         let now = engine.now();
         if allowed == TakeOver::AfterLease && run.lease.until > now {
             return Err(Error::conflict(
@@ -55,12 +76,25 @@ impl Held {
             ));
         }
         tracing::info!(run = %run.id, task = %run.task, from = %run.lease.holder, "run adopted");
-        run.epoch += 1;
-        run.lease = engine.new_lease(now);
+        let taken = Run {
+            epoch: run.epoch + 1,
+            lease: engine.new_lease(now),
+            ..run
+        };
+        let epoch = taken.epoch;
+        let id = taken.id;
         engine
             .store()
-            .commit(Commit::new().with(Write::TakeOver(run.clone())))
+            .commit(Commit::new().with(Write::TakeOver(taken)))
             .await?;
+        // its old holder may have written once more before it was fenced off
+        let run = engine.store().run(id).await?;
+        if run.epoch != epoch {
+            return Err(Error::conflict(
+                "optio",
+                format!("{id} was taken over again by {}", run.lease.holder),
+            ));
+        }
         Ok(Self::new(engine, run))
     }
 
@@ -72,9 +106,40 @@ impl Held {
         self.task
     }
 
-    /// The run as it is stored.
+    /// The run as it is stored, as far as is known.
     pub(crate) async fn run(&self) -> Run {
-        self.run.lock().await.clone()
+        self.known.lock().await.run.clone()
+    }
+
+    /// The run as it is stored, for sure.
+    ///
+    /// # Errors
+    /// The store had to be asked and did not answer; or the run is lost.
+    pub(crate) async fn sure_run(&self) -> Result<Run> {
+        let mut known = self.known.lock().await;
+        self.make_sure(&mut known).await?;
+        Ok(known.run.clone())
+    }
+
+    async fn make_sure(&self, known: &mut Known) -> Result<()> {
+        if known.certainty == Certainty::Unsure {
+            let stored = self.engine.store().run(self.id).await?;
+            if stored.epoch != known.run.epoch {
+                self.lose();
+                return Err(Error::conflict(
+                    "optio",
+                    format!("{} belongs to {}", self.id, stored.lease.holder),
+                ));
+            }
+            known.run = stored;
+            known.certainty = Certainty::Sure;
+        }
+        Ok(())
+    }
+
+    fn lose(&self) {
+        tracing::warn!(run = %self.id, task = %self.task, "run lost to another worker");
+        self.lost.cancel();
     }
 
     /// Ends when somebody else has taken the run over.
@@ -87,14 +152,13 @@ impl Held {
     /// # Errors
     /// `Conflict` if the run is lost; see [`lost`](Self::lost).
     pub(crate) async fn update(&self, edit: impl FnOnce(&mut Run, &mut Change<'_>)) -> Result<()> {
-        let mut run = self.run.lock().await;
-        let mut next = run.clone();
+        let mut known = self.known.lock().await;
+        self.make_sure(&mut known).await?;
+        let mut next = known.run.clone();
         let mut change = self.engine.change("worker");
         edit(&mut next, &mut change);
         next.lease = self.engine.new_lease(self.engine.now());
-        self.write(change, &next).await?;
-        *run = next;
-        Ok(())
+        self.write(change, &mut known, next).await
     }
 
     /// Lets the run go: whoever comes next may take it over at once.
@@ -102,12 +166,12 @@ impl Held {
     /// # Errors
     /// As [`update`](Self::update).
     pub(crate) async fn let_go(&self) -> Result<()> {
-        let mut run = self.run.lock().await;
-        let mut next = run.clone();
+        let mut known = self.known.lock().await;
+        self.make_sure(&mut known).await?;
+        let mut next = known.run.clone();
         next.lease.until = self.engine.now();
-        self.write(self.engine.change("worker"), &next).await?;
-        *run = next;
-        Ok(())
+        self.write(self.engine.change("worker"), &mut known, next)
+            .await
     }
 
     /// Writes the run together with its task; again with a fresh task as long as somebody else changes that meanwhile.
@@ -118,17 +182,17 @@ impl Held {
         &self,
         edit: impl Fn(&mut Run, &mut Task, &mut Change<'_>) -> Result<()> + Sync,
     ) -> Result<Task> {
-        let mut run = self.run.lock().await;
+        let mut known = self.known.lock().await;
+        self.make_sure(&mut known).await?;
         let mut races = 0;
         loop {
             let mut task = self.engine.store().task(self.task).await?;
-            let mut next = run.clone();
+            let mut next = known.run.clone();
             let mut change = self.engine.change("worker");
             edit(&mut next, &mut task, &mut change)?;
             next.lease = self.engine.new_lease(self.engine.now());
-            match self.write(change, &next).await {
+            match self.write(change, &mut known, next).await {
                 Ok(()) => {
-                    *run = next;
                     task.version += 1;
                     return Ok(task);
                 }
@@ -199,19 +263,27 @@ impl Held {
         self.update(|_, _| ()).await
     }
 
-    async fn write(&self, mut change: Change<'_>, next: &Run) -> Result<()> {
-        change.guard(next);
+    async fn write(&self, mut change: Change<'_>, known: &mut Known, next: Run) -> Result<()> {
+        change.guard(&next);
         change.write(Write::Run(next.clone()));
+        // whoever drops us in the middle knows as little as one who gets no answer
+        known.certainty = Certainty::Unsure;
         match change.commit().await {
+            Ok(()) => {
+                known.run = next;
+                known.certainty = Certainty::Sure;
+                Ok(())
+            }
             Err(error) if error.kind() == ErrorKind::Conflict => {
+                // nothing was written; what we know stays so, unless the run is not ours any more
                 let stored = self.engine.store().run(self.id).await?;
+                known.certainty = Certainty::Sure;
                 if stored.epoch != next.epoch || !stored.is_live() {
-                    tracing::warn!(run = %self.id, task = %self.task, "run lost to another worker");
-                    self.lost.cancel();
+                    self.lose();
                 }
                 Err(error)
             }
-            result => result,
+            Err(error) => Err(error),
         }
     }
 }

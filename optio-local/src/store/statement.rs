@@ -48,7 +48,7 @@ fn statement(kind: Kind) -> Statement {
         Kind::Task => update_version::<Task>(),
         Kind::NewRun => insert::<Run>(),
         Kind::Run => update::<Run>("runs.epoch = given.column4 AND +runs.live = 1"),
-        Kind::TakeOver => update::<Run>("runs.epoch = given.column4 - 1 AND +runs.live = 1"),
+        Kind::TakeOver => take_over(),
         Kind::NewRepo => insert::<Repo>(),
         Kind::Repo => update_version::<Repo>(),
         Kind::NewWorkspace => insert::<Workspace>(),
@@ -98,6 +98,23 @@ fn insert_into(table: &str, columns: &[&str]) -> Statement {
         before: format!("INSERT INTO {table} ({}) VALUES ", columns.join(", ")),
         columns: columns.len(),
         after: " ON CONFLICT DO NOTHING".to_owned(),
+        expect: Expect::AllChanged,
+    }
+}
+
+/// Gives stored runs the epoch and lease of the given ones, and leaves all else of them as it is.
+fn take_over() -> Statement {
+    let columns = Run::COLUMNS.len() + 1;
+    let body = format!("given.column{columns}");
+    Statement {
+        before: format!(
+            "UPDATE OR IGNORE runs SET epoch = given.column4, body = json_set(runs.body, \
+             '$.epoch', given.column4, '$.lease', json_extract({body}, '$.lease')) FROM (VALUES "
+        ),
+        columns,
+        after: ") AS given WHERE runs.id = +given.column1 \
+                AND runs.epoch = given.column4 - 1 AND +runs.live = 1"
+            .to_owned(),
         expect: Expect::AllChanged,
     }
 }

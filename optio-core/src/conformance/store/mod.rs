@@ -44,6 +44,7 @@ macro_rules! store_conformance {
                 a_guard_needs_a_live_run_of_its_epoch
                 a_run_is_changed_only_under_its_own_guard
                 a_run_that_changes_hands_fences_off_its_old_holder
+                a_run_that_changes_hands_keeps_what_is_stored
                 a_run_changes_hands_only_from_the_epoch_below
                 a_run_that_has_ended_stays_as_it_is
                 runs_are_found_by_task_workspace_and_life

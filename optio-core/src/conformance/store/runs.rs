@@ -107,6 +107,24 @@ pub async fn a_run_that_changes_hands_fences_off_its_old_holder(store: &Store) {
     change(store, &taken).await.expect("the new holder commits");
 }
 
+/// What its old holder stored after the taker had read it stays.
+pub async fn a_run_that_changes_hands_keeps_what_is_stored(store: &Store) {
+    let seen = sample::run(1, 1);
+    store.put([Write::NewRun(seen.clone())]).await;
+    let mut written = seen.clone();
+    written.progress.seq = 7;
+    written.heard_at = crate::clock::later(seen.heard_at, std::time::Duration::from_secs(1));
+    change(store, &written).await.expect("the holder commits");
+    let taken = taken_over(&seen, "b");
+    store.put([Write::TakeOver(taken.clone())]).await;
+    let expected = Run {
+        epoch: taken.epoch,
+        lease: taken.lease,
+        ..written
+    };
+    assert_eq!(stored(store, 1).await, expected);
+}
+
 /// Not from the same one, not over one, not a run that is unknown.
 pub async fn a_run_changes_hands_only_from_the_epoch_below(store: &Store) {
     let run = sample::run(1, 1);

@@ -90,7 +90,7 @@ impl Optio {
     }
 
     async fn next_phase(&self, held: &Held, shutdown: &CancellationToken) -> Result<Option<Left>> {
-        let run = held.run().await;
+        let run = held.sure_run().await?;
         let result = match run.phase {
             RunPhase::Preparing => tokio::select! {
                 biased;

@@ -157,7 +157,12 @@ impl State {
             return Err(Error::invalid(BACKEND, message));
         };
         self.held(RunGuard { run: run.id, epoch })?;
-        Ok(self.set(|state| &mut state.runs, run.id, Some(run)))
+        let taken = self.runs.get(&run.id).map(|stored| Run {
+            epoch: run.epoch,
+            lease: run.lease,
+            ..stored.clone()
+        });
+        Ok(self.set(|state| &mut state.runs, run.id, taken))
     }
 
     fn address_is_free(&self, repo: &Repo) -> Result<()> {
