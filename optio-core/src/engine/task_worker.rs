@@ -1,6 +1,6 @@
 //! The task worker: takes tasks from the queue within the limits, and sees each run through to its end.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -188,7 +188,7 @@ impl Optio {
         shutdown: &CancellationToken,
     ) {
         let (id, until) = (run.id, run.lease.until);
-        match Held::take_over(self, run, allowed).await {
+        match Held::take_over(self, id, allowed).await {
             Ok(held) => self.drive(claim, &held, shutdown).await,
             Err(error) => {
                 tracing::debug!(run = %id, %error, "run not adopted");
@@ -200,14 +200,11 @@ impl Optio {
 
     /// Drives a held run while its slot in the queue is kept, and gives the slot back.
     async fn drive(&self, claim: Claim, held: &Held, shutdown: &CancellationToken) {
-        let ended = {
-            let keeper = self.keep(&claim);
-            tokio::select! {
-                biased;
-                ended = self.drive_run(held, shutdown) => ended,
-                // losing the slot does not end the run: its lease in the store decides
-                () = keeper => self.drive_run(held, shutdown).await,
-            }
+        let mut claim = claim;
+        let ended = tokio::select! {
+            biased;
+            ended = self.drive_run(held, shutdown) => ended,
+            never = self.keep_slot(&mut claim) => match never {},
         };
         match ended {
             super::attempt::Left::Done | super::attempt::Left::Lost => self.complete(claim).await,
@@ -234,6 +231,21 @@ impl Optio {
                 }
                 Err(error) => {
                     tracing::warn!(task = %claim.job().task, %error, "slot in the queue not renewed")
+                }
+            }
+        }
+    }
+
+    /// Keeps the slot of a run at work, for as long as it is polled. Losing it does not end the run, for its lease in the
+    /// store decides: the slot is taken again, so that the queue counts what is at work.
+    async fn keep_slot(&self, claim: &mut Claim) -> Infallible {
+        let (worker, lease) = (&self.settings().worker, self.settings().lease);
+        loop {
+            self.keep(claim).await;
+            match self.queue().adopt(claim.job().clone(), worker, lease).await {
+                Ok(again) => *claim = again,
+                Err(error) => {
+                    tracing::warn!(task = %claim.job().task, %error, "slot not taken again yet")
                 }
             }
         }

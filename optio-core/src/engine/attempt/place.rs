@@ -76,6 +76,15 @@ impl Optio {
                 ..RunQuery::default()
             })
             .await?;
+        // the queue hands out no more than this; unless it was lost, or a worker's slot outlived by its run
+        let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
+        let here = count(live.iter().filter(|run| run.repo == repo.id).count());
+        if here >= repo.settings.capacity() || count(live.len()) >= self.settings().limits.global {
+            return Err(Error::unavailable(
+                "optio",
+                format!("as many runs as may be are at work for {}", repo.url),
+            ));
+        }
         let runs_in = |id: WorkspaceId| {
             u32::try_from(live.iter().filter(|run| run.workspace == id).count()).unwrap_or(u32::MAX)
         };
