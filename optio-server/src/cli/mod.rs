@@ -1,6 +1,6 @@
 //! The program `optio`: its commands, their arguments, and how they end.
 //!
-//! All but `serve`, `demo` and `doctor` talk to a running server over HTTP and know nothing else of it.
+//! All but `serve`, `demo`, `doctor` and `replay` talk to a running server over HTTP and know nothing else of it.
 
 pub mod client;
 mod configuration;
@@ -9,6 +9,7 @@ mod doctor;
 mod follow;
 mod log_lines;
 mod out;
+mod replay;
 mod repo;
 mod serve;
 mod table;
@@ -71,6 +72,7 @@ enum Command {
     Task(task::TaskArgs),
     Repo(repo::RepoArgs),
     Doctor(doctor::DoctorArgs),
+    Replay(replay::ReplayArgs),
     /// The scripted agent, as the server starts it
     #[command(hide = true, disable_help_flag = true)]
     ScriptedAgent(ScriptedAgentArgs),
@@ -131,6 +133,7 @@ async fn run(
         Command::Task(args) => args.run(environment, out).await,
         Command::Repo(args) => args.run(environment, out).await,
         Command::Doctor(args) => args.run(environment, out).await,
+        Command::Replay(args) => args.run(out),
         // handled before there is a runtime
         Command::ScriptedAgent(_) => Ok(Outcome::Done),
     }

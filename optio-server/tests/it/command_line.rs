@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::world::World;
 
 /// Runs the program with nothing in its environment but these variables.
-async fn optio(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(crate) async fn optio(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_optio"));
     command
         .args(arguments)
@@ -22,7 +22,7 @@ async fn optio(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
 }
 
 /// What it says, and its exit code.
-async fn said(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+pub(crate) async fn said(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let output = optio(arguments, variables).await;
     let (stdout, stderr) = (
         String::from_utf8(output.stdout).unwrap(),

@@ -12,5 +12,6 @@ mod command_line;
 mod config;
 #[cfg(test)]
 mod live;
+mod replay;
 #[cfg(test)]
 mod webhooks;

@@ -1,5 +1,6 @@
 //! `optio task ...`: arguments, and which request each becomes.
 
+mod export;
 mod show;
 mod wait;
 
@@ -70,6 +71,8 @@ enum TaskCommand {
         /// The task
         task: String,
     },
+    /// Write out what happened to tasks, with all that was decided from, for `optio replay`
+    Export(export::ExportArgs),
 }
 
 /// What exit codes tell, for help texts.
@@ -173,6 +176,7 @@ impl TaskArgs {
                 )
                 .await;
             }
+            TaskCommand::Export(args) => args.run(&client, out).await?,
             TaskCommand::Logs(args) => logs(args, &client, wanted, out).await?,
             TaskCommand::List(args) => list(&args, &client, wanted, out).await?,
             TaskCommand::Show { task } => {
