@@ -1,5 +1,11 @@
-//! The agents as their users meet them: real processes, real output.
+//! The agents as their users meet them: real processes, and what real processes have printed.
 
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod room;
 #[cfg(test)]

@@ -1,0 +1,89 @@
+//! A run as a command line of Codex.
+
+use optio_core::{
+    agent::RunSpec,
+    error::{Error, Result},
+    runtime::Command,
+};
+use uuid::Uuid;
+
+use super::{Auth, Codex, Sandbox};
+
+/// Keeps it from reporting to its vendor, from looking for updates, and from waiting for a network without end.
+const SETTINGS: [(&str, &str); 3] = [
+    ("analytics.enabled", "false"),
+    ("check_for_update_on_startup", "false"),
+    ("features.unbounded_connection_retries", "false"),
+];
+
+/// The variable with the key.
+const KEY: &str = "CODEX_API_KEY";
+
+impl Codex {
+    pub(super) fn run_command(&self, run: &RunSpec) -> Result<Command> {
+        let mut command = self.program.clone().args(["exec", "--json"]);
+        let set = |command: Command, key: &str, toml: &str| {
+            command.args(["-c", &format!("{key}={toml}")])
+        };
+        for (key, toml) in SETTINGS {
+            command = set(command, key, toml);
+        }
+        if let Some(url) = &self.base_url {
+            // a provider of its own: for the built-in one it would first try a WebSocket
+            let provider = format!(
+                r#"{{name="optio",base_url={},env_key="{KEY}",wire_api="responses"}}"#,
+                toml(url)
+            );
+            command = set(command, "model_provider", r#""optio""#);
+            command = set(command, "model_providers.optio", &provider);
+        }
+        if let Some(effort) = &self.effort {
+            command = set(command, "model_reasoning_effort", &toml(effort));
+        }
+        if let Some(instructions) = &self.instructions {
+            command = set(command, "developer_instructions", &toml(instructions));
+        }
+        for (key, toml) in &self.settings {
+            command = set(command, key, toml);
+        }
+        if let Some(model) = &run.model {
+            command = command.args(["-m", model]);
+        }
+        command = match self.sandbox {
+            Sandbox::Workspace => command.arg("--dangerously-bypass-approvals-and-sandbox"),
+            Sandbox::ReadOnly => command.args(["--sandbox", "read-only"]),
+        };
+        if let Some(session) = &run.resume {
+            if Uuid::parse_str(&session.0).is_err() {
+                return Err(Error::invalid(
+                    "codex",
+                    format!("{session} is not a session of Codex"),
+                ));
+            }
+            command = command.args(["resume", &session.0]);
+        }
+        if let Auth::ApiKey(key) = &self.auth {
+            command.secret_env.insert(KEY.to_owned(), key.clone());
+        }
+        Ok(command
+            .arg("-") // the prompt is its input
+            .in_dir(run.worktree.clone())
+            .stdin(run.prompt.clone()))
+    }
+}
+
+/// Text as a string of TOML. Its basic strings know the escapes of JSON, but for a delete character as it is.
+fn toml(text: &str) -> String {
+    serde_json::Value::from(text)
+        .to_string()
+        .replace('\u{7f}', "\\u007f")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_setting_is_one_string_whatever_it_holds() {
+        let row = super::toml("say \"hi\"\\ \n\t\u{1}\u{7f}é");
+        assert_eq!(row, r#""say \"hi\"\\ \n\t\u0001\u007fé""#);
+    }
+}

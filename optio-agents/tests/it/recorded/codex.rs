@@ -1,0 +1,68 @@
+//! Codex: every recording, and the commands.
+
+use optio_agents::codex::{Auth, Codex, Sandbox};
+use optio_core::{
+    agent::Agent, money::Usage, run::RunKind, runtime::Command, secret::Secret,
+    transcript::SessionId,
+};
+
+use super::{recording, recordings, told};
+use crate::commands::{shown, spec};
+
+/// What the session of a recording had used before it: the engine knows it from the run that it goes on with.
+fn used_before(case: &str) -> Usage {
+    let earlier = match case {
+        "resume-4-last" => "resume-3-flags-before-subcommand",
+        "resume-5-other-cwd" => "resume-4-last",
+        "resume-8-fork" => "resume-5-other-cwd",
+        _ => return Usage::default(),
+    };
+    let report = recording("codex", earlier).report(&Codex::default(), Usage::default());
+    report.session_usage.unwrap()
+}
+
+#[test]
+fn every_recording() {
+    let agent = Codex::default();
+    let table: Vec<_> = recordings("codex")
+        .iter()
+        .map(|recording| {
+            let report = recording.report(&agent, used_before(&recording.case));
+            let verdict = recording.verdict(&agent, &report, None);
+            told(recording, &report, &recording.events(&agent), &verdict)
+        })
+        .collect();
+    insta::assert_snapshot!("codex", table.join("\n"));
+}
+
+#[test]
+fn a_run_becomes_a_command() {
+    let mut resumed = spec(RunKind::ResumeCi);
+    resumed.resume = Some(SessionId("01a1fb4f-c753-75b1-af86-09dbfb0baca7".to_owned()));
+    resumed.model = Some("gpt-5.5".to_owned());
+    let full = Codex::from_command(Command::new("/opt/codex"))
+        .with_auth(Auth::ApiKey(Secret::new("the-api-key")))
+        .with_base_url("https://gateway.example/v1")
+        .with_sandbox(Sandbox::ReadOnly)
+        .with_effort("high")
+        .with_instructions("say \"please\"")
+        .with_setting("mcp_servers.docs", r#"{command="docs-server"}"#);
+    let table = [
+        shown(&Codex::default(), &spec(RunKind::First)),
+        shown(&full, &resumed),
+    ];
+    insta::assert_snapshot!(table.join("\n\n"), @r#"
+    trees/a$ codex exec --json -c analytics.enabled=false -c check_for_update_on_startup=false -c features.unbounded_connection_retries=false --dangerously-bypass-approvals-and-sandbox - < b"fix it"
+
+    CODEX_API_KEY=***
+    trees/a$ /opt/codex exec --json -c analytics.enabled=false -c check_for_update_on_startup=false -c features.unbounded_connection_retries=false -c model_provider="optio" -c model_providers.optio={name="optio",base_url="https://gateway.example/v1",env_key="CODEX_API_KEY",wire_api="responses"} -c model_reasoning_effort="high" -c developer_instructions="say \"please\"" -c mcp_servers.docs={command="docs-server"} -m gpt-5.5 --sandbox read-only resume 01a1fb4f-c753-75b1-af86-09dbfb0baca7 - < b"fix it"
+    "#);
+}
+
+#[test]
+fn what_it_would_take_for_a_name_is_refused() {
+    let mut run = spec(RunKind::ResumeCi);
+    run.resume = Some(SessionId("nonsense".to_owned()));
+    let error = Codex::default().command(&run).unwrap_err();
+    insta::assert_snapshot!(error.message(), @"nonsense is not a session of Codex");
+}
