@@ -13,4 +13,5 @@ mod memory_runtime;
 mod memory_tickets;
 mod memory_queue;
 mod memory_store;
+#[cfg(test)]
 mod stories;
