@@ -51,7 +51,7 @@ impl Git<'_> {
 }
 
 /// Why git or the server found that the branch is not where it was expected.
-fn lost_lease(line: &str) -> Option<String> {
+pub(super) fn lost_lease(line: &str) -> Option<String> {
     let summary = line.strip_prefix('!')?.split('\t').nth(2)?;
     let moved = [
         "stale info",

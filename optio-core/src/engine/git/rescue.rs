@@ -3,6 +3,7 @@
 use super::{
     Git, GitError,
     command::{On, Reach, tracking},
+    push::lost_lease,
     snapshot::{ASSIGNED, RESCUED},
 };
 use crate::{
@@ -42,7 +43,7 @@ impl Git<'_> {
             name: ref_name.to_owned(),
             commit,
         };
-        self.push_rescue(&rescue).await?;
+        let rescue = self.push_rescue(rescue).await?;
         if self.resolve(On::Admin(path), "HEAD").await?.is_some() {
             self.set_ref(On::Admin(path), RESCUED, &rescue.commit)
                 .await?;
@@ -75,24 +76,33 @@ impl Git<'_> {
                 name: format!("{prefix}/{short}"),
                 commit: CommitId::new(commit),
             };
-            self.push_rescue(&rescue).await?;
-            saved.push(rescue);
+            saved.push(self.push_rescue(rescue).await?);
         }
         Ok(saved)
     }
 
-    async fn push_rescue(&self, rescue: &RescueRef) -> Result<(), GitError> {
-        let push = self
-            .git(On::Repo, Reach::Remote)
-            .args(["push", "--quiet", "--no-verify"])
-            .arg(&self.url)
-            .arg(format!("+{}:{}", rescue.commit, rescue.name));
-        let output = self.run(GitStep::Push, Reach::Remote, push).await?;
-        if output.success() {
-            Ok(())
-        } else {
-            Err(GitError::of(GitStep::Push, &output))
+    /// Never takes the place of other work: where the name is taken by another commit, this one gets a name beside it.
+    async fn push_rescue(&self, rescue: RescueRef) -> Result<RescueRef, GitError> {
+        let beside = format!("{}-{}", rescue.name, rescue.commit.short());
+        let mut refused = None;
+        for name in [rescue.name, beside] {
+            let push = self
+                .git(On::Repo, Reach::Remote)
+                .args(["push", "--porcelain", "--no-verify"])
+                .arg(format!("--force-with-lease={name}:"))
+                .arg(&self.url)
+                .arg(format!("{}:{name}", rescue.commit));
+            let output = self.run(GitStep::Push, Reach::Remote, push).await?;
+            if output.success() {
+                let commit = rescue.commit;
+                return Ok(RescueRef { name, commit });
+            }
+            refused = Some(GitError::of(GitStep::Push, &output));
+            if !output.stdout_text().lines().any(|line| lost_lease(line).is_some()) {
+                break;
+            }
         }
+        Err(refused.unwrap_or_else(|| GitError::says(GitStep::Push, "nothing was pushed")))
     }
 
     /// The branch that a worktree was made for.
