@@ -29,7 +29,10 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{sabotage::Sabotage, watch::Violation};
+pub use self::{
+    sabotage::Sabotage,
+    watch::{Trail, Violation},
+};
 use self::{
     chaos::Place,
     dice::Dice,
@@ -66,14 +69,14 @@ pub struct Failed {
 ///
 /// # Panics
 /// No async runtime can be made.
-pub fn play(seed: u64, sabotage: Option<Sabotage>) -> Result<Summary, Violation> {
+pub fn play(seed: u64, sabotage: Option<Sabotage>, trail: Trail) -> Result<Summary, Violation> {
     #[expect(clippy::expect_used, reason = "without a runtime there is nothing to play")]
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime can be made");
-    runtime.block_on(Box::pin(story(seed, sabotage)))
+    runtime.block_on(Box::pin(story(seed, sabotage, trail)))
 }
 
 /// Plays many seeds on so many threads. Stops at the first that fails; of several at once, gives the lowest.
@@ -95,7 +98,7 @@ pub fn sweep(
                     if seed >= seeds.end {
                         return;
                     }
-                    match play(seed, sabotage) {
+                    match play(seed, sabotage, Trail::Last60) {
                         Ok(summary) => summaries
                             .lock()
                             .unwrap_or_else(PoisonError::into_inner)
@@ -120,8 +123,12 @@ pub fn sweep(
     }
 }
 
-async fn story(seed: u64, sabotage: Option<Sabotage>) -> Result<Summary, Violation> {
-    let world = World::new(seed, sabotage);
+async fn story(
+    seed: u64,
+    sabotage: Option<Sabotage>,
+    trail: Trail,
+) -> Result<Summary, Violation> {
+    let world = World::new(seed, sabotage, trail);
     let calm = CancellationToken::new();
     let count = match world.fleet {
         Fleet::Alone => 1,

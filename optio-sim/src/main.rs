@@ -75,7 +75,7 @@ impl Order {
 }
 
 fn replay(seed: u64) -> ExitCode {
-    match optio_sim::play(seed, None) {
+    match optio_sim::play(seed, None, optio_sim::Trail::All) {
         Ok(summary) => {
             println!("seed {seed} breaks nothing: {summary:?}");
             ExitCode::SUCCESS

@@ -12,7 +12,6 @@ use optio_core::{
     run::{Run, RunOutcome},
     task::{AttentionReason, Completion, StateName, Task, TaskRole, TaskState},
     transcript::{LogCursor, TranscriptEvent},
-    worktree::WorktreeState,
 };
 
 use crate::{agents, world::World};
@@ -54,7 +53,9 @@ fn rests(
 ) -> Result<(), String> {
     match &task.state {
         TaskState::Completed { .. } | TaskState::Cancelled { .. } => match &task.worktree {
-            Some(tree) if tree.state != WorktreeState::Removed => {
+            Some(tree)
+                if world.facts.git.is_dirty(tree.workspace, &tree.path).is_some() =>
+            {
                 Err("its worktree is still there".to_owned())
             }
             _ => Ok(()),

@@ -31,7 +31,7 @@ use crate::{
     dice::Dice,
     faulty::{FaultyBus, FaultyForge, FaultyQueue, FaultyRuntime, FaultyStore, Link, Weather},
     sabotage::{Sabotage, SabotagedForge, SabotagedRuntime, SabotagedStore},
-    watch::{Facts, Ledger, WatchedForge, WatchedRuntime, WatchedStore},
+    watch::{Facts, Ledger, Trail, WatchedForge, WatchedRuntime, WatchedStore},
 };
 
 /// How many replicas share the ports.
@@ -58,7 +58,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, sabotage: Option<Sabotage>) -> Self {
+    pub(crate) fn new(seed: u64, sabotage: Option<Sabotage>, trail: Trail) -> Self {
         let dice = Dice::new(seed, "world");
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::seeded(seed));
         let fleet = match dice.below(5) {
@@ -83,7 +83,7 @@ impl World {
             Fleet::Alone => 1,
             Fleet::Shared(count) => count,
         };
-        let ledger = Arc::new(Ledger::new(facts.clone(), limits.global, replicas));
+        let ledger = Arc::new(Ledger::new(facts.clone(), limits.global, replicas, trail));
         let behaviour = agents::behave(seed, Arc::clone(&clock), Arc::clone(&ledger));
         runtime.behave(Behaviour::new(behaviour));
         forge.plan_checks(checks(seed));

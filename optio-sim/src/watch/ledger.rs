@@ -20,8 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{law::Law, work::Work};
 
-/// So many events are shown with a violation.
-const TRAIL: usize = 60;
+/// How many of the last events are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trail {
+    /// Enough to see what led to a violation.
+    Last60,
+    /// The whole story.
+    All,
+}
 
 /// The world as it is, behind all ports.
 #[derive(Debug, Clone)]
@@ -66,6 +72,7 @@ pub(crate) struct Ledger {
 
 #[derive(Debug)]
 pub(crate) struct Book {
+    keep: Trail,
     trail: VecDeque<String>,
     events: u64,
     digest: DefaultHasher,
@@ -82,11 +89,12 @@ pub(crate) struct Book {
 }
 
 impl Ledger {
-    pub(crate) fn new(facts: Facts, global: u32, replicas: u32) -> Self {
+    pub(crate) fn new(facts: Facts, global: u32, replicas: u32, keep: Trail) -> Self {
         Self {
             facts,
             begun: Instant::now(),
             book: Mutex::new(Book {
+                keep,
                 trail: VecDeque::new(),
                 events: 0,
                 digest: DefaultHasher::new(),
@@ -115,7 +123,7 @@ impl Ledger {
         let mut book = self.book();
         line.hash(&mut book.digest);
         book.events += 1;
-        if book.trail.len() == TRAIL {
+        if book.keep == Trail::Last60 && book.trail.len() == 60 {
             book.trail.pop_front();
         }
         book.trail.push_back(line);

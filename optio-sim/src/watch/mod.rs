@@ -14,4 +14,4 @@ pub(crate) use self::{
     runtime::WatchedRuntime,
     store::WatchedStore,
 };
-pub use self::ledger::Violation;
+pub use self::ledger::{Trail, Violation};

@@ -155,7 +155,16 @@ impl Ledger {
                 }
                 Write::Run(run) | Write::TakeOver(run) => {
                     let takes = matches!(write, Write::TakeOver(_));
-                    let before = book.runs.get(&run.id).map(|run| run.phase.name());
+                    let stored = book.runs.get(&run.id).cloned();
+                    let before = stored.as_ref().map(|run| run.phase.name());
+                    let run = &match stored.filter(|_| takes) {
+                        Some(stored) => Run {
+                            epoch: run.epoch,
+                            lease: run.lease.clone(),
+                            ..stored
+                        },
+                        None => run.clone(),
+                    };
                     broken.extend(book.run(run, if takes { 1 } else { 0 }));
                     drop(book);
                     if takes {
