@@ -10,7 +10,7 @@ use crate::{
     failure::FailureClass,
     forge::MergeRequest,
     id::TaskId,
-    pull_request::{CommitId, PrState},
+    pull_request::{Checks, CommitId, PrState, PullRequest},
     reconcile::{Action, Decision, Note, PrSnapshot, SeenReview, reconcile_pull_request},
     replay::{Seen, SeenPullRequest},
     repo::Repo,
@@ -144,7 +144,9 @@ impl Optio {
         let seen = match forge.pull_request(&repo, pull_request.number).await {
             // a failed task waits for nothing but a merge: no reason to complain about its forge
             Err(_) if task.state.is_final() => return Ok(()),
-            seen => seen.map_err(|error| error.to_string()),
+            seen => seen
+                .map(|shown| self.masked(shown))
+                .map_err(|error| error.to_string()),
         };
         let reviews = self.seen_reviews(id).await?;
         let snapshot = PrSnapshot {
@@ -159,6 +161,16 @@ impl Optio {
         let record = changes_a_state(&task, &decision.action)
             .then(|| Seen::PullRequest(Box::new(SeenPullRequest::new(&snapshot, now))).record());
         self.act(task, &repo, decision, record).await
+    }
+
+    /// What checks print may hold secrets; what is decided from is stored, told to the agent and exported.
+    fn masked(&self, mut shown: PullRequest) -> PullRequest {
+        if let Checks::Failed { failed } = &mut shown.checks {
+            for check in failed {
+                check.log_tail = self.masker().mask(&check.log_tail).into_owned();
+            }
+        }
+        shown
     }
 
     async fn act(

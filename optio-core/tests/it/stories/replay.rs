@@ -264,3 +264,28 @@ async fn a_record_that_was_touched_is_told_from_one_that_was_not() {
         differences(&touched)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_checks_print_is_masked_before_it_is_stored_or_told() {
+    let world = World::new(auto_merge()).await;
+    world.forge.plan_checks(|head| {
+        let Checks::Failed { mut failed } = red() else {
+            panic!("red is failed");
+        };
+        failed[0].log_tail = "fatal: cannot read https://ada:pa55word@git.example/".to_owned();
+        if head.nth == 1 {
+            Checks::Failed { failed }
+        } else {
+            Checks::Passed
+        }
+    });
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    world.until(task, StateName::Completed).await;
+    let text = serde_json::to_string(&exported(&world).await).unwrap();
+    let prompt = &world.runtime.spawned()[1].prompt;
+    for told in [&text, prompt] {
+        assert!(told.contains("https://ada:***@git.example"), "{told}");
+        assert!(!told.contains("pa55word"), "{told}");
+    }
+}
