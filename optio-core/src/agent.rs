@@ -189,3 +189,6 @@ pub enum AgentHealth {
         remedy: String,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,8 +164,49 @@ mod tests {
             serde_json::from_str::<Usd>("0.25").unwrap().to_string(),
             "$0.25"
         );
-        for wrong in ["-1", "NaN", "ten", ""] {
+        for wrong in ["-1", "NaN", "ten", "", "inf", "$$5", "1e12", "1,50"] {
             assert!(wrong.parse::<Usd>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_an_agent_reports_never_becomes_a_debt() {
+        for wrong in [-1.0, f64::NAN, f64::NEG_INFINITY, -0.0] {
+            assert_eq!(Usd::from_dollars(wrong), Usd::ZERO, "{wrong}");
+        }
+        let most = Usd::from_dollars(f64::INFINITY);
+        assert_eq!(most + most, most, "sums saturate");
+        assert_eq!(Usd::ZERO.saturating_sub(most), Usd::ZERO);
+        for wrong in ["-0.5", "\"5\"", "null"] {
+            assert!(serde_json::from_str::<Usd>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn usage_is_stored_by_these_names_and_adds_up() {
+        let mut usage: Usage = serde_json::from_str("{}").unwrap();
+        let run = Usage {
+            cost: Usd::from_dollars(0.1),
+            input_tokens: 100,
+            cached_tokens: 60,
+            output_tokens: u64::MAX,
+        };
+        usage += run;
+        usage += run;
+        insta::assert_snapshot!(serde_json::to_string(&usage).unwrap(),
+            @r#"{"cost":0.2,"inputTokens":200,"cachedTokens":120,"outputTokens":18446744073709551615}"#);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn an_amount_survives_its_text_and_its_json(micros in 0_u64..1_000_000_000_000_000) {
+            let amount = Usd::from_micros(micros);
+            let json = serde_json::to_string(&amount).unwrap();
+            proptest::prop_assert_eq!(serde_json::from_str::<Usd>(&json).unwrap(), amount);
+            let text = format!("${}.{:06}", micros / 1_000_000, micros % 1_000_000);
+            proptest::prop_assert_eq!(text.parse::<Usd>(), Ok(amount));
         }
     }
 }

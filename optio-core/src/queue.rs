@@ -159,3 +159,6 @@ pub struct Waiting {
     /// Why it is not at work.
     pub why: WaitReason,
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,7 +183,11 @@ pub enum StopReason {
 
 /// What came of a run, decided from facts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "outcome",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 pub enum RunOutcome {
     /// Its work is on the branch, and a pull request is open for it.
     Pushed {

@@ -330,3 +330,6 @@ pub enum OutboxMessage {
         task: TaskId,
     },
 }
+
+#[cfg(test)]
+mod tests;

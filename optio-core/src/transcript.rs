@@ -326,3 +326,6 @@ fn at_least(seen: Usage, reported: Usage) -> Usage {
         output_tokens: seen.output_tokens.max(reported.output_tokens),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,11 @@ use crate::{clock::Timestamp, money::Usd};
 
 /// Why a task that wants to run does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "reason", rename_all = "snake_case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "reason",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
 pub enum WaitReason {
     /// Nothing holds it back: a worker takes it at its next look.
     Ready,
@@ -74,5 +78,77 @@ impl fmt::Display for WaitReason {
             Self::OwnRun => f.write_str("an earlier run of it has not ended yet"),
             Self::Budget { spent, limit } => write!(f, "{spent} of a budget of {limit} are spent"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::conformance::sample::at;
+
+    #[test]
+    fn every_reason_to_wait_is_a_sentence_and_is_stored() {
+        let dollars = Usd::from_dollars;
+        let reasons = [
+            WaitReason::Ready,
+            WaitReason::GlobalLimit {
+                at_work: 5,
+                limit: 5,
+            },
+            WaitReason::RepoLimit {
+                at_work: 2,
+                limit: 2,
+            },
+            WaitReason::NotBefore { until: at(60) },
+            WaitReason::OwnRun,
+            WaitReason::Budget {
+                spent: dollars(5.25),
+                limit: dollars(5.0),
+            },
+        ];
+        let lines = reasons.map(|reason| {
+            let text = serde_json::to_string(&reason).unwrap();
+            assert_eq!(serde_json::from_str::<WaitReason>(&text).unwrap(), reason);
+            format!("{reason}\n    {text}")
+        });
+        assert_snapshot!(lines.join("\n"), @r#"
+        nothing holds it back: a worker is about to take it
+            {"reason":"ready"}
+        5 tasks are at work and 5 may be (OPTIO_MAX_CONCURRENT)
+            {"reason":"global_limit","atWork":5,"limit":5}
+        2 tasks of its repository are at work and 2 may be (maxConcurrentTasks, or its workspaces are full)
+            {"reason":"repo_limit","atWork":2,"limit":2}
+        it may not start before 2025-01-01T00:01:00.123456Z
+            {"reason":"not_before","until":"2025-01-01T00:01:00.123456Z"}
+        an earlier run of it has not ended yet
+            {"reason":"own_run"}
+        $5.25 of a budget of $5.00 are spent
+            {"reason":"budget","spent":5.25,"limit":5.0}
+        "#);
+    }
+
+    #[test]
+    fn every_budget_names_the_setting_that_raises_it() {
+        let scopes = [
+            BudgetScope::Task,
+            BudgetScope::RepoDay,
+            BudgetScope::FleetDay,
+        ];
+        let lines = scopes.map(|scope| {
+            let over = Exceeded {
+                scope,
+                spent: Usd::from_dollars(5.25),
+                limit: Usd::from_dollars(5.0),
+                renews_at: None,
+            };
+            over.to_string()
+        });
+        assert_snapshot!(lines.join("\n"), @r"
+        $5.25 of the $5.00 of the task (maxCostPerTask) are spent
+        $5.25 of the $5.00 of the repository for today (maxCostPerDay) are spent
+        $5.25 of the $5.00 of everybody for today (OPTIO_MAX_COST_PER_DAY) are spent
+        ");
     }
 }

@@ -40,3 +40,79 @@ impl PartialOrd for Rank {
         Some(self.cmp(other))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::{
+        clock::later,
+        conformance::sample::{at, task_id},
+        task::DEFAULT_PRIORITY,
+    };
+
+    /// The numbers of these tasks in the order in which they would be handed out.
+    fn order(tasks: &[(u64, i32, u64)]) -> Vec<u64> {
+        let mut tasks = tasks.to_vec();
+        tasks.sort_by_key(|(n, priority, since)| rank(*priority, at(*since), task_id(*n)));
+        tasks.into_iter().map(|(n, ..)| n).collect()
+    }
+
+    #[test]
+    fn priority_then_age_then_id() {
+        assert_eq!(order(&[(1, 100, 0), (2, 50, 0), (3, 200, 0)]), [2, 1, 3]);
+        assert_eq!(order(&[(1, 100, 9), (2, 100, 3), (3, 100, 6)]), [2, 3, 1]);
+        assert_eq!(order(&[(3, 100, 0), (1, 100, 0), (2, 100, 0)]), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_step_of_priority_is_worth_a_minute_of_waiting() {
+        assert_eq!(AGING_STEP.as_secs(), 60);
+        // ten steps worse, and just over ten minutes older
+        assert_eq!(order(&[(1, 90, 601), (2, 100, 0)]), [2, 1]);
+        assert_eq!(order(&[(1, 90, 599), (2, 100, 0)]), [1, 2]);
+    }
+
+    #[test]
+    fn the_most_urgent_is_ahead_of_a_usual_one_for_more_than_an_hour() {
+        let urgent = (1, 0, 99 * 60);
+        assert_eq!(order(&[urgent, (2, DEFAULT_PRIORITY, 0)]), [1, 2]);
+    }
+
+    #[test]
+    fn the_ends_of_the_range_do_not_overflow() {
+        let best = rank(i32::MIN, Timestamp::MIN, task_id(1));
+        let worst = rank(i32::MAX, Timestamp::MAX, task_id(1));
+        assert!(best < rank(0, at(0), task_id(1)) && rank(0, at(0), task_id(1)) < worst);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_starves(mine in any::<i32>(), theirs in any::<i32>(), late in 1_u64..1_000_000_000) {
+            // who comes later than this can never be put first again, however urgent
+            let steps = u32::try_from((i64::from(mine) - i64::from(theirs)).max(0)).unwrap_or(u32::MAX);
+            let since = at(0);
+            let ahead_from = later(since, AGING_STEP.saturating_mul(steps));
+            let later_one = later(ahead_from, std::time::Duration::from_millis(late));
+            prop_assert!(rank(mine, since, task_id(9)) < rank(theirs, later_one, task_id(1)));
+        }
+
+        #[test]
+        fn of_equals_the_older_one_is_first(priority in any::<i32>(), since in 0_u64..1_000_000, more in 1_u64..1_000_000) {
+            prop_assert!(rank(priority, at(since), task_id(2)) < rank(priority, at(since + more), task_id(1)));
+        }
+
+        #[test]
+        fn it_is_a_total_order(tasks in vec((0_u64..20, -5_i32..5, 0_u64..300), 3)) {
+            let [a, b, c] = [0, 1, 2].map(|n: usize| rank(tasks[n].1, at(tasks[n].2), task_id(tasks[n].0)));
+            prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
+            prop_assert_eq!(a.cmp(&b).is_eq(), a == b);
+            if a <= b && b <= c {
+                prop_assert!(a <= c);
+            }
+        }
+    }
+}

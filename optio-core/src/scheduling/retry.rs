@@ -199,6 +199,50 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_was_to_reset_before_now_is_waited_for_as_any_other_trouble() {
+        for reset in [now(), Timestamp::from_second(-3600).unwrap()] {
+            let mut attempts = Attempts::default();
+            let mut waits = Vec::new();
+            let advice = failure(RetryAdvice::Until(reset));
+            while let AfterFailure::TryAgain {
+                not_before,
+                attempts: after,
+            } = after_failure(&advice, attempts, AttemptLimits::default(), now(), 0)
+            {
+                waits.push(not_before.as_second());
+                attempts = after;
+            }
+            assert_eq!(waits[..4], [10, 20, 40, 80]);
+            assert_eq!(waits.len(), 20, "and not for ever");
+            assert_eq!(attempts.failures, 0, "at no cost");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_mended_by_another_try_is_not_tried() {
+        let never = failure(RetryAdvice::Never);
+        let after = after_failure(
+            &never,
+            Attempts::default(),
+            AttemptLimits::default(),
+            now(),
+            0,
+        );
+        assert_eq!(after, AfterFailure::GiveUp(never));
+    }
+
+    #[test]
+    fn the_only_attempt_gives_up_with_its_own_failure() {
+        let limits = AttemptLimits {
+            failures: 1,
+            ..AttemptLimits::default()
+        };
+        let crashed = failure(RetryAdvice::Attempt);
+        let after = after_failure(&crashed, Attempts::default(), limits, now(), 0);
+        assert_eq!(after, AfterFailure::GiveUp(crashed));
+    }
+
+    #[test]
     fn jitter_stays_within_a_quarter() {
         for jitter in [0, 1, u64::MAX, 12_345_678_901] {
             let wait = backoff(FREE_BACKOFF, 0, jitter);
