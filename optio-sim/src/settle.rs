@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt;
 use optio_core::{
     Optio,
-    id::TaskId,
+    id::{TaskId, WorkspaceId},
     pull_request::PrState,
     queue::Queue,
     reconcile::{Action, PrSnapshot, SeenReview, reconcile_pull_request},
     repo::Repo,
     run::{Run, RunOutcome},
+    runtime::{Runtime, WorkspaceHealth},
     task::{AttentionReason, Completion, StateName, Task, TaskRole, TaskState},
     transcript::{LogCursor, TranscriptEvent},
 };
@@ -54,7 +56,8 @@ fn rests(
     match &task.state {
         TaskState::Completed { .. } | TaskState::Cancelled { .. } => match &task.worktree {
             Some(tree)
-                if world.facts.git.is_dirty(tree.workspace, &tree.path).is_some() =>
+                if world.facts.git.is_dirty(tree.workspace, &tree.path).is_some()
+                    && !is_broken(world, tree.workspace) =>
             {
                 Err("its worktree is still there".to_owned())
             }
@@ -80,6 +83,16 @@ fn rests(
         }
         TaskState::Queued { not_before, .. } => Err(format!("not before {not_before:?}")),
         _ => Err("it is on its way".to_owned()),
+    }
+}
+
+/// Nothing can be saved from a broken workspace, so nothing is taken away from it either.
+fn is_broken(world: &World, id: WorkspaceId) -> bool {
+    match world.facts.runtime.list().now_or_never() {
+        Some(Ok(all)) => all.iter().any(|seen| {
+            seen.id == id && matches!(seen.health, WorkspaceHealth::Broken { .. })
+        }),
+        _ => false,
     }
 }
 
