@@ -1,0 +1,14 @@
+-- Takes the slot of a run that is at work, whatever the limits say.
+-- ARGV: task, repo, score, delay in ms, job, worker, token, lease in ms.
+-- Returns nothing, or who else holds a claim on the task.
+local task, repo, score, delay, job, worker, token, lease = unpack(ARGV)
+local holder = call('HGET', HOLDER, task)
+if holder and holder ~= worker then
+  return finish(holder)
+end
+if holder then
+  let_go(task)
+end
+take(task)
+hold(task, make(repo, score, delay, job), worker, token, tonumber(lease))
+return finish(false)

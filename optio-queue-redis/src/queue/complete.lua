@@ -1,0 +1,8 @@
+-- Gives a slot back; the entry is gone. ARGV: task, token. Returns 1, or 0 if the claim is lost.
+local task, token = unpack(ARGV)
+if not holds(task, token) then
+  return finish(0)
+end
+let_go(task)
+settle(task)
+return finish(1)

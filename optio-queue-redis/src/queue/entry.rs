@@ -1,0 +1,118 @@
+//! An entry as the scripts keep it, and what is read back.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use optio_core::{
+    clock::{Timestamp, elapsed},
+    error::{Error, Result},
+    id::TaskId,
+    queue::{Job, Waiting},
+    scheduling::{WaitReason, rank},
+};
+use redis::ScriptInvocation;
+
+use crate::error::{BACKEND, corrupt};
+
+/// An entry on its way to a script.
+pub(super) struct Entry {
+    repo: String,
+    score: i64,
+    delay: u128,
+    job: String,
+}
+
+impl Entry {
+    /// The moment until which it waits becomes a delay from `now`, the caller's time, so that a clock of the server that
+    /// differs from it does not matter.
+    pub(super) fn new(job: &Job, now: Timestamp) -> Result<Self> {
+        let delay = job
+            .not_before
+            .map_or(0, |at| elapsed(now, at).as_micros().div_ceil(1000));
+        Ok(Self {
+            repo: job.repo.to_string(),
+            score: score(job),
+            delay,
+            job: text(job)?,
+        })
+    }
+
+    pub(super) fn push_to(&self, script: &mut ScriptInvocation<'_>) {
+        let delay = self.delay.to_string();
+        script
+            .arg(&self.repo)
+            .arg(self.score)
+            .arg(delay)
+            .arg(&self.job);
+    }
+}
+
+pub(super) fn score(job: &Job) -> i64 {
+    rank(job.priority, job.since, job.task).score
+}
+
+pub(super) fn text(job: &Job) -> Result<String> {
+    serde_json::to_string(job).map_err(|error| corrupt("an entry", error))
+}
+
+pub(super) fn job(text: &str) -> Result<Job> {
+    serde_json::from_str(text).map_err(|error| corrupt("an entry of the queue", error))
+}
+
+pub(super) fn task(text: &str) -> Result<TaskId> {
+    text.parse()
+        .map_err(|error| corrupt("a task of the queue", error))
+}
+
+/// The moment (in ms of the server's clock; 0 if any) until which a kept entry waits, and its job.
+pub(super) fn parts(entry: &str) -> Result<(i64, Job)> {
+    let mut parts = entry.splitn(4, '|');
+    let (due, text) = (parts.nth(2), parts.next());
+    match (due.and_then(|due| due.parse().ok()), text) {
+        (Some(due), Some(text)) => Ok((due, job(text)?)),
+        _ => Err(Error::corrupt(
+            BACKEND,
+            format!("an entry of the queue cannot be read: {entry}"),
+        )),
+    }
+}
+
+/// What `waiting.lua` answers.
+pub(super) type Seen = (
+    i64,
+    u32,
+    u32,
+    u32,
+    HashMap<String, String>,
+    HashMap<String, u32>,
+    BTreeMap<String, u32>,
+    HashSet<String>,
+);
+
+/// Everything that waits, what is due first, by rank; then what has to wait, by its moment. With the reasons.
+pub(super) fn waiting(seen: &Seen) -> Result<Vec<Waiting>> {
+    let (now, total, global, per_repo, entries, at_work, limits, held) = seen;
+    let mut waiting = Vec::with_capacity(entries.len());
+    for (task, entry) in entries {
+        let (due, job) = parts(entry)?;
+        let repo = job.repo.to_string();
+        let working = at_work.get(&repo).copied().unwrap_or(0);
+        let limit = limits.get(&repo).copied().unwrap_or(*per_repo);
+        let why = match job.not_before {
+            Some(until) if due > *now => WaitReason::NotBefore { until },
+            _ if held.contains(task) => WaitReason::OwnRun,
+            _ if total >= global => WaitReason::GlobalLimit {
+                at_work: *total,
+                limit: *global,
+            },
+            _ if working >= limit => WaitReason::RepoLimit {
+                at_work: working,
+                limit,
+            },
+            _ => WaitReason::Ready,
+        };
+        waiting.push((due.max(*now), Waiting { job, why }));
+    }
+    waiting
+        .sort_by_key(|(due, Waiting { job, .. })| (*due, rank(job.priority, job.since, job.task)));
+    Ok(waiting.into_iter().map(|(_, waiting)| waiting).collect())
+}

@@ -1,0 +1,294 @@
+//! The queue in Redis. Each call is one script, which is atomic; `state.lua` says what is kept.
+//!
+//! A claim looks at a few sorted sets however much waits: what is due, by rank, in each repository, and the best of each
+//! repository that has a free slot. Full repositories are not among those, so they are not looked at.
+//!
+//! # Time
+//! Leases and delays end by the server's clock, the only one that all replicas share. A lease is sent as a length. A
+//! moment (`not_before`) becomes a length by the clock of the replica that sends it, so a server whose clock is wrong
+//! does no harm; a moment that one replica made and another one sends is off by as much as their two clocks differ. The
+//! order of entries goes by `since` alone, the clock of who made the task. Leases and delays that are over are ended by
+//! whoever calls next; whoever waits for a change calls when the next of them is over.
+//!
+//! # Loss
+//! If an answer to `claim` is lost on its way, nobody holds that claim, and its slot is free again when the lease ends.
+//! If the server lost everything, claims are lost with it, and a handle that was told the limits sets them again before
+//! it claims. The entries come back from the store, by the engine.
+
+mod entry;
+mod scripts;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use optio_core::{
+    clock::{Clock, Timestamp},
+    error::{Error, Result},
+    id::TaskId,
+    queue::{Claim, Job, Queue, QueueLimits, Waiting},
+    run::WorkerId,
+};
+use redis::{Script, ScriptInvocation};
+use tokio::sync::watch;
+
+use self::entry::Entry;
+use crate::{
+    connect::Redis,
+    error::BACKEND,
+    listener::{Heard, Listener},
+};
+
+/// How often another priority is tried again when the entry was replaced meanwhile.
+const MAX_RACES: usize = 16;
+
+/// A [`Queue`] that many processes share.
+pub struct RedisQueue {
+    redis: Redis,
+    clock: Arc<dyn Clock>,
+    keys: String,
+    /// Goes up when there may be something new.
+    wakes: watch::Sender<u64>,
+    /// What this handle was told, to tell a server that has lost it.
+    limits: Mutex<Option<QueueLimits>>,
+    _listener: Listener,
+}
+
+impl RedisQueue {
+    /// The queue on this server. `clock` is the one by which the caller's moments go. Needs a runtime of tokio around it.
+    #[must_use]
+    pub fn new(redis: &Redis, clock: Arc<dyn Clock>) -> Self {
+        let keys = redis.options().tag();
+        let wakes = watch::Sender::new(0);
+        let listener = Listener::start(redis, format!("{keys}wake"), {
+            let wakes = wakes.clone();
+            // a lost connection is a reason to look as well: what was said meanwhile is not heard
+            move |_: Heard| wakes.send_modify(|wakes| *wakes += 1)
+        });
+        Self {
+            redis: redis.clone(),
+            clock,
+            keys,
+            wakes,
+            limits: Mutex::default(),
+            _listener: listener,
+        }
+    }
+
+    fn script<'a>(&self, script: &'a Script) -> ScriptInvocation<'a> {
+        script.key(self.keys.as_str())
+    }
+
+    /// Runs a script that answers whether the claim still held.
+    async fn with_claim(&self, claim: &Claim, script: &ScriptInvocation<'_>) -> Result<()> {
+        match self.redis.run_again(script).await? {
+            1 => Ok(()),
+            _ => Err(Error::conflict(
+                BACKEND,
+                format!(
+                    "the claim of {} on {} is lost",
+                    claim.worker(),
+                    claim.job().task
+                ),
+            )),
+        }
+    }
+
+    /// The script with the task and the token of a claim.
+    fn about<'a>(&self, claim: &Claim, script: &'a Script) -> ScriptInvocation<'a> {
+        let mut script = self.script(script);
+        script
+            .arg(claim.job().task.to_string())
+            .arg(claim.token().to_string());
+        script
+    }
+
+    fn known_limits(&self) -> Option<QueueLimits> {
+        self.limits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn send_limits(&self, limits: &QueueLimits) -> Result<()> {
+        let mut script = self.script(&scripts::LIMIT);
+        script.arg("global").arg(limits.global);
+        script.arg("per_repo").arg(limits.per_repo);
+        for (repo, limit) in &limits.repos {
+            script.arg(repo.to_string()).arg(*limit);
+        }
+        self.redis.run_again(&script).await
+    }
+}
+
+#[async_trait]
+impl Queue for RedisQueue {
+    async fn push(&self, job: Job) -> Result<()> {
+        let mut script = self.script(&scripts::PUSH);
+        script.arg(job.task.to_string());
+        Entry::new(&job, self.clock.now())?.push_to(&mut script);
+        self.redis.run_again(&script).await
+    }
+
+    async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
+        loop {
+            let limits = self.known_limits();
+            let token = self.clock.random();
+            let mut script = self.script(&scripts::CLAIM);
+            script
+                .arg(&worker.0)
+                .arg(token.to_string())
+                .arg(millis(lease))
+                .arg(limits.as_ref().map_or("", |_| "known"));
+            let answer: Vec<String> = self.redis.run(&script).await?;
+            match (answer.as_slice(), limits) {
+                ([], _) => return Ok(None),
+                ([_], Some(limits)) => {
+                    tracing::warn!("redis has lost the limits of the queue: they are set again");
+                    self.send_limits(&limits).await?;
+                }
+                ([_, job], _) => {
+                    return Ok(Some(Claim::new(entry::job(job)?, worker.clone(), token)));
+                }
+                _ => return Err(Error::corrupt(BACKEND, "a claim cannot be read")),
+            }
+        }
+    }
+
+    async fn adopt(&self, job: Job, worker: &WorkerId, lease: Duration) -> Result<Claim> {
+        let token = self.clock.random();
+        let mut script = self.script(&scripts::ADOPT);
+        script.arg(job.task.to_string());
+        Entry::new(&job, self.clock.now())?.push_to(&mut script);
+        script
+            .arg(&worker.0)
+            .arg(token.to_string())
+            .arg(millis(lease));
+        let holder: Option<String> = self.redis.run_again(&script).await?;
+        match holder {
+            None => Ok(Claim::new(job, worker.clone(), token)),
+            Some(holder) => Err(Error::conflict(
+                BACKEND,
+                format!("{} is claimed by {holder}", job.task),
+            )),
+        }
+    }
+
+    async fn renew(&self, claim: &Claim, lease: Duration) -> Result<()> {
+        let mut script = self.about(claim, &scripts::RENEW);
+        script.arg(millis(lease));
+        self.with_claim(claim, &script).await
+    }
+
+    async fn complete(&self, claim: Claim) -> Result<()> {
+        let script = self.about(&claim, &scripts::COMPLETE);
+        self.with_claim(&claim, &script).await
+    }
+
+    async fn release(&self, claim: Claim, not_before: Option<Timestamp>) -> Result<()> {
+        let job = Job {
+            not_before,
+            ..claim.job().clone()
+        };
+        let mut script = self.about(&claim, &scripts::RELEASE);
+        Entry::new(&job, self.clock.now())?.push_to(&mut script);
+        self.with_claim(&claim, &script).await
+    }
+
+    async fn remove(&self, task: TaskId) -> Result<()> {
+        let mut script = self.script(&scripts::REMOVE);
+        script.arg(task.to_string());
+        self.redis.run_again(&script).await
+    }
+
+    async fn reprioritise(&self, task: TaskId, priority: i32) -> Result<()> {
+        let task = task.to_string();
+        let mut read = redis::cmd("HGET");
+        read.arg(format!("{}entries", self.keys)).arg(&task);
+        for _ in 0..MAX_RACES {
+            let Some(entry) = self.redis.query::<Option<String>>(&read).await? else {
+                return Ok(());
+            };
+            let (_, job) = entry::parts(&entry)?;
+            let job = Job { priority, ..job };
+            let mut script = self.script(&scripts::REPRIORITISE);
+            script
+                .arg(&task)
+                .arg(&entry)
+                .arg(entry::score(&job))
+                .arg(entry::text(&job)?);
+            if self.redis.run_again::<u8>(&script).await? == 1 {
+                return Ok(());
+            }
+        }
+        Err(Error::conflict(
+            BACKEND,
+            format!("the entry of {task} is replaced again and again"),
+        ))
+    }
+
+    async fn set_limits(&self, limits: QueueLimits) -> Result<()> {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Some(limits.clone());
+        self.send_limits(&limits).await
+    }
+
+    /// Looks first, then waits to be told, or until the next lease or delay is over.
+    async fn changed(&self) -> Result<()> {
+        // from now on: a wake-up between the look and the wait is not lost
+        let mut wakes = self.wakes.subscribe();
+        let mut seen = None;
+        loop {
+            wakes.borrow_and_update();
+            let script = self.script(&scripts::LOOK);
+            let (ready, changes, wait): (u8, String, i64) = self.redis.run_again(&script).await?;
+            if ready == 1 || *seen.get_or_insert_with(|| changes.clone()) != changes {
+                return Ok(());
+            }
+            let heartbeat = self.redis.options().heartbeat;
+            let wait = u64::try_from(wait).map_or(heartbeat, |wait| {
+                // never zero: a timer that is too early must not make this spin
+                Duration::from_millis(wait + 1).min(heartbeat)
+            });
+            tokio::select! {
+                // the sender lives as long as this handle
+                _ = wakes.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Reads the whole queue in one step: for people and for the sweep, not for each look of a worker.
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        let script = self.script(&scripts::WAITING);
+        entry::waiting(&self.redis.run_again(&script).await?)
+    }
+
+    async fn claimed(&self) -> Result<Vec<(TaskId, WorkerId)>> {
+        let script = self.script(&scripts::CLAIMED);
+        let holders: Vec<(String, String)> = self.redis.run_again(&script).await?;
+        let mut claimed = Vec::with_capacity(holders.len());
+        for (task, worker) in holders {
+            claimed.push((entry::task(&task)?, WorkerId(worker)));
+        }
+        claimed.sort();
+        Ok(claimed)
+    }
+}
+
+impl fmt::Debug for RedisQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisQueue")
+            .field("redis", &self.redis)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A length in whole milliseconds, which the scripts count in.
+fn millis(length: Duration) -> u64 {
+    // a hundred years: beyond that, moments would not fit into the server's numbers
+    let longest = Duration::from_secs(100 * 366 * 86_400);
+    u64::try_from(length.min(longest).as_millis()).unwrap_or(u64::MAX)
+}

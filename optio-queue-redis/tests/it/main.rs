@@ -1,0 +1,8 @@
+//! The queue and the bus on a real server.
+
+mod bus;
+mod claims;
+mod model;
+mod outages;
+mod queue;
+mod server;

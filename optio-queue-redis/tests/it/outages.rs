@@ -1,0 +1,201 @@
+//! What becomes of the queue when its server is emptied, disturbed, stopped and started.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use nix::sys::signal::{Signal, kill};
+use optio_core::{
+    conformance::sample::{job, worker},
+    error::ErrorKind,
+    queue::{Queue, QueueLimits},
+};
+use optio_queue_redis::{Redis, RedisOptions, RedisQueue};
+
+use crate::server::{TestServer, soon};
+
+const LEASE: Duration = Duration::from_secs(600);
+
+async fn order(server: &TestServer, command: &str) {
+    let mut words = command.split(' ');
+    let mut order = redis::cmd(words.next().expect("a word"));
+    words.for_each(|word| {
+        order.arg(word);
+    });
+    let mut admin = server.admin().await;
+    let done = order.exec_async(&mut admin).await;
+    done.expect("the order");
+}
+
+/// Until the queue answers again; callers do the same.
+async fn until_back(queue: &RedisQueue) {
+    soon("the end of the outage", async {
+        while queue.claimed().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_queue_that_was_emptied_works_again() {
+    let server = TestServer::private().await;
+    let queue = server.queue().await;
+    let limits = QueueLimits {
+        global: 1,
+        per_repo: 1,
+        repos: BTreeMap::new(),
+    };
+    queue.set_limits(limits).await.expect("limits");
+    queue.push(job(1, 1)).await.expect("push");
+    let lost = queue.claim(&worker("a"), LEASE).await.expect("claim");
+    let lost = lost.expect("an entry");
+
+    order(&server, "FLUSHALL").await;
+    order(&server, "SCRIPT FLUSH").await;
+    let renewed = queue.renew(&lost, LEASE).await;
+    assert_eq!(renewed.expect_err("lost").kind(), ErrorKind::Conflict);
+    let adopted = queue.adopt(job(1, 1), &worker("a"), LEASE).await;
+    let adopted = adopted.expect("adopt");
+    let done = queue.complete(lost).await;
+    assert_eq!(done.expect_err("lost").kind(), ErrorKind::Conflict);
+
+    // the limits are those that were set, not the wider ones of a new queue
+    queue.push(job(2, 2)).await.expect("push");
+    assert_eq!(queue.claim(&worker("b"), LEASE).await.expect("claim"), None);
+    queue.complete(adopted).await.expect("complete");
+    let next = queue.claim(&worker("b"), LEASE).await.expect("claim");
+    assert_eq!(next.expect("an entry").job(), &job(2, 2));
+}
+
+#[tokio::test]
+async fn who_waits_while_the_queue_is_emptied_is_woken_by_the_next_push() {
+    let server = TestServer::private().await;
+    let queue = server.queue().await;
+    let other = server.queue().await;
+    let waits = tokio::spawn(async move { queue.changed().await });
+    order(&server, "FLUSHALL").await;
+    other.push(job(1, 1)).await.expect("push");
+    soon("the push", waits)
+        .await
+        .expect("waiter")
+        .expect("changed");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_comes_back_and_no_change_is_missed() {
+    let server = TestServer::private().await;
+    let (queue, other) = (server.queue().await, server.queue().await);
+    for n in 0..10 {
+        let waits = tokio::spawn({
+            let queue = server.queue().await;
+            async move {
+                // a look that falls into the cut may fail, as any call may; the engine asks again
+                while queue.changed().await.is_err() {}
+            }
+        });
+        order(&server, "CLIENT KILL TYPE pubsub").await;
+        order(&server, "CLIENT KILL TYPE normal SKIPME no").await;
+        other.push(job(n, n)).await.expect("push");
+        soon("a change after the cut", waits).await.expect("waiter");
+        order(&server, "CLIENT KILL TYPE normal SKIPME no").await;
+        queue
+            .waiting()
+            .await
+            .expect("waiting, over a new connection");
+        let claim = loop {
+            // a claim is not asked for twice by itself: its answer may have been on the way
+            if let Ok(claim) = queue.claim(&worker("a"), LEASE).await {
+                break claim;
+            }
+        };
+        let claim = claim.expect("an entry");
+        queue.complete(claim).await.expect("complete");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_fails_calls_soon_and_is_used_again_when_it_is_back() {
+    let mut server = TestServer::private().await;
+    let queue = server.queue().await;
+    queue.push(job(1, 1)).await.expect("push");
+    let waits = tokio::spawn({
+        let queue = server.queue().await;
+        async move {
+            // the wait ends with an error, and the engine asks again after a pause
+            while queue.changed().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    });
+    soon("the first look", waits).await.expect("waiter");
+
+    server.kill();
+    for _ in 0..3 {
+        let refused = soon("an error", queue.push(job(2, 1))).await;
+        assert_eq!(refused.expect_err("away").kind(), ErrorKind::Unavailable);
+        let refused = soon("an error", queue.claim(&worker("a"), LEASE)).await;
+        assert_eq!(refused.expect_err("away").kind(), ErrorKind::Unavailable);
+        let refused = soon("an error", queue.changed()).await;
+        assert_eq!(refused.expect_err("away").kind(), ErrorKind::Unavailable);
+    }
+
+    server.start().await;
+    until_back(&queue).await;
+    assert_eq!(queue.waiting().await.expect("waiting"), []);
+    let other = server.queue().await;
+    let (changed, ()) = soon("a change after the outage", async {
+        tokio::join!(queue.changed(), async {
+            other.push(job(3, 1)).await.expect("push");
+        })
+    })
+    .await;
+    changed.expect("changed");
+    let claim = queue.claim(&worker("a"), LEASE).await.expect("claim");
+    assert_eq!(claim.expect("an entry").job(), &job(3, 1));
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_an_error_when_the_server_goes_away() {
+    let mut server = TestServer::private().await;
+    let queue = server.queue().await;
+    let waits = tokio::spawn(async move { queue.changed().await });
+    // so that it waits by now, or finds no server at its first look: either way it has to be told
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    server.kill();
+    let told = soon("the error", waits).await.expect("waiter");
+    assert_eq!(told.expect_err("away").kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_holds_nobody_up() {
+    let server = TestServer::private().await;
+    let options = RedisOptions::default().with_response_timeout(Duration::from_millis(200));
+    let redis = Redis::connect(&server.url(), options).await;
+    let queue = RedisQueue::new(
+        &redis.expect("the server"),
+        std::sync::Arc::new(optio_core::SystemClock),
+    );
+    kill(server.pid(), Signal::SIGSTOP).expect("stop");
+    let refused = soon("an error", queue.push(job(1, 1))).await;
+    assert_eq!(refused.expect_err("stopped").kind(), ErrorKind::Unavailable);
+    kill(server.pid(), Signal::SIGCONT).expect("go on");
+    until_back(&queue).await;
+    queue.push(job(2, 1)).await.expect("push");
+}
+
+#[tokio::test]
+async fn what_cannot_be_connected_to_says_why() {
+    let kind = async |url: &str| {
+        let redis = Redis::connect(url, RedisOptions::default()).await;
+        redis.expect_err("no server").kind()
+    };
+    assert_eq!(kind("http://localhost").await, ErrorKind::Invalid);
+    assert_eq!(
+        kind("redis+unix:///nowhere/at/all.sock").await,
+        ErrorKind::Unavailable
+    );
+    let server = TestServer::private().await;
+    order(&server, "CONFIG SET requirepass secret").await;
+    assert_eq!(kind(&server.url()).await, ErrorKind::Denied);
+}
