@@ -60,7 +60,7 @@ const SETTINGS: &[&str] = &[
 /// Hands the credentials in the environment to git: constant text, in which nothing is ever pasted.
 const CREDENTIAL_HELPER: &str = r#"!f() { test "$1" = get || exit 0; echo "username=$OPTIO_GIT_USERNAME"; echo "password=$OPTIO_GIT_PASSWORD"; }; f"#;
 
-/// After this many tries, a lock that nobody seems to hold is removed.
+/// After this many tries, what stands in the way and belongs to nobody is removed or mended.
 const TRUSTED_TRIES: u32 = 3;
 
 impl Git<'_> {
@@ -137,7 +137,7 @@ impl Git<'_> {
             }
             tracing::debug!(workspace = %self.workspace, tried, error = %output.stderr_text(), "git waits for another git");
             if tried >= TRUSTED_TRIES {
-                self.clear_stale_lock(step, &output.stderr_text()).await?;
+                self.clear_leftovers(step, &output.stderr_text()).await?;
             }
             // a random share keeps those who met once from meeting again
             let share = 500 + u64::from(rand::random::<u16>() % 1000);
@@ -146,7 +146,7 @@ impl Git<'_> {
     }
 
     /// Runs a command once.
-    async fn once(
+    pub(super) async fn once(
         &self,
         step: GitStep,
         reach: Reach,
@@ -295,6 +295,8 @@ fn is_contention(stderr: &str) -> bool {
     ]
     .iter()
     .any(|sign| stderr.contains(sign))
+        // another git is just adding a worktree
+        || super::locks::half_written(stderr).is_some()
 }
 
 /// Scheme and host of an address over HTTP.

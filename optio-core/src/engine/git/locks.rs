@@ -1,18 +1,43 @@
-//! Lock files that a killed git left behind.
+//! What a killed git left behind and every later one stumbles over: lock files, and worktrees that are half made.
 
-use super::{Git, GitError};
-use crate::classify::GitStep;
+use super::{Git, GitError, command::Reach};
+use crate::{classify::GitStep, runtime::Command, workspace::WorkspacePath};
 
 /// The age from which a lock counts as left behind where it cannot be told who is alive. Minutes.
 const OLD_MINUTES: &str = "+15";
 
 impl Git<'_> {
-    /// Removes the lock file that `stderr` complains of, if it belongs to this workspace and no git is at work here.
-    pub(super) async fn clear_stale_lock(
+    /// Clears away what `stderr` complains of, if it belongs to this workspace and no git is at work here.
+    pub(super) async fn clear_leftovers(
         &self,
         step: GitStep,
         stderr: &str,
     ) -> Result<(), GitError> {
+        self.clear_stale_lock(step, stderr).await?;
+        self.mend_worktree(step, stderr).await
+    }
+
+    /// Gives a worktree the file back that says where its repository is. Git writes it when it adds one; as long as it
+    /// is empty, every git command that looks at worktrees dies. What is in it is the same for all.
+    async fn mend_worktree(&self, step: GitStep, stderr: &str) -> Result<(), GitError> {
+        let Some(file) = half_written(stderr).filter(|file| {
+            file.starts_with(&format!("{}/worktrees/", self.repo())) && !file.contains("/../")
+        }) else {
+            return Ok(());
+        };
+        if self.git_is_alive(step).await? == Some(true) {
+            return Ok(());
+        }
+        tracing::warn!(workspace = %self.workspace, file, "mending a worktree that a killed git left half made");
+        let command = Command::new("tee")
+            .args(["--", file])
+            .in_dir(WorkspacePath::root())
+            .stdin("../..\n");
+        self.once(step, Reach::Local, command).await.map(drop)
+    }
+
+    /// Removes a lock file.
+    async fn clear_stale_lock(&self, step: GitStep, stderr: &str) -> Result<(), GitError> {
         let Some(lock) = lock_file(stderr).filter(|lock| {
             lock.starts_with(&format!("{}/", self.repo())) && !lock.contains("/../")
         }) else {
@@ -79,6 +104,13 @@ impl Git<'_> {
         let root = if root.is_empty() { &self.root } else { &root };
         Ok(folder == root || folder.starts_with(&format!("{root}/")))
     }
+}
+
+/// The file in `fatal: failed to read .../worktrees/NAME/commondir: Success`: reading worked, and there was nothing.
+pub(super) fn half_written(stderr: &str) -> Option<&str> {
+    const FILE: &str = "/commondir";
+    let (_, rest) = stderr.split_once("failed to read ")?;
+    rest.get(..rest.find(FILE)? + FILE.len())
 }
 
 /// The lock file in `Unable to create '....lock': File exists`.

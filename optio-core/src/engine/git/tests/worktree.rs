@@ -272,6 +272,29 @@ async fn a_lock_that_a_killed_git_left_behind_is_removed() {
 }
 
 #[tokio::test]
+async fn a_worktree_that_a_killed_git_left_half_made_is_no_hindrance() {
+    let world = World::new().await;
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    commit(&dir, "done", "done");
+    write(&dir, "loose", "loose");
+    // what git writes when it adds a worktree, and every git reads that looks at any
+    let file = world.root().join("repo/worktrees/t/commondir");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "../..\n");
+    fs::write(&file, "").unwrap();
+    let other = WorkspacePath::root().child("worktrees").child("other");
+    world
+        .git()
+        .ensure_worktree(&other, "optio/other", "main", WorktreeMode::Fresh)
+        .await
+        .unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), "../..\n");
+    // and what the agent has done there is as it was
+    assert_eq!(status(&dir), "?? loose");
+    assert_eq!(git_in(&dir, &["log", "-1", "--format=%s"]), "write done");
+}
+
+#[tokio::test]
 async fn a_lock_stays_while_a_git_is_at_work() {
     let world = World::new().await;
     let path = task("t");
