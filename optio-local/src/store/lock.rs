@@ -4,7 +4,16 @@ use std::{
     fs::{File, TryLockError},
     io::{self, Read as _, Seek as _, Write as _},
     path::Path,
+    thread,
+    time::Duration,
 };
+
+use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
+
+/// How often to try again where the holder is gone: a program that it was just starting when it was killed holds the
+/// lock too, until that program has truly begun.
+const TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The lock. It is free again once this is dropped, or the process is gone in whatever way.
 #[derive(Debug)]
@@ -22,8 +31,19 @@ pub(super) enum LockError {
 }
 
 impl DataLock {
-    /// Takes the lock for a database.
+    /// Takes the lock for a database. Blocks for a moment if whoever held it has just been killed.
     pub(super) fn take(database: &Path) -> Result<Self, LockError> {
+        let mut tries = 1;
+        loop {
+            match Self::try_take(database) {
+                Err(LockError::Held(Some(pid))) if tries < TRIES && is_gone(pid) => tries += 1,
+                taken => return taken,
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn try_take(database: &Path) -> Result<Self, LockError> {
         let mut path = database.as_os_str().to_owned();
         path.push(".lock");
         let mut file = File::options()
@@ -49,4 +69,9 @@ impl DataLock {
             .map_err(LockError::Io)?;
         Ok(Self { _file: file })
     }
+}
+
+/// Whether there is no such process any more.
+fn is_gone(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH))
 }
