@@ -289,10 +289,10 @@ failure_classes! {
         "Nothing to do: the task is tried again in another workspace.",
     }
     /// No space is left.
-    DiskFull "disk_full" (Workspace, Attempt) {
+    DiskFull "disk_full" (Workspace, Free) {
         "Disk is full",
-        "The workspace has no space left, or its quota is used up.",
-        "Enlarge the volume, or remove caches and preserved worktrees in it, then retry the task.",
+        "The workspace has no space left, or its quota is used up. No attempt was charged.",
+        "Enlarge the volume, or remove caches and preserved worktrees in it: the task is tried again.",
     }
     /// A file may not be read, written or executed.
     PermissionDenied "permission_denied" (Workspace, Never) {
