@@ -1,27 +1,25 @@
 //! Which backends make up the engine of `optio serve`: everything on this machine.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
-use optio_agents::scripted::Scripted;
 use optio_core::{
     Clock, Error, Result, SystemClock,
-    agent::Agent,
     engine::{Limits, Optio, Ports, Settings},
     event_bus::EventBus,
     memory::{MemoryBus, MemoryQueue},
     run::WorkerId,
-    runtime::Command,
 };
 use optio_local::{
     LocalForge, LocalForgeOptions, SqliteStore,
     runtime::{LocalRuntime, LocalRuntimeOptions},
 };
 
-use crate::{config::ServerConfig, doctor, webhook_sender::HttpWebhooks};
+use crate::{
+    agents::{agents, default_agent},
+    config::ServerConfig,
+    doctor,
+    webhook_sender::HttpWebhooks,
+};
 
 /// The backends of one machine, and the engine on them.
 #[derive(Debug)]
@@ -41,6 +39,21 @@ impl Backends {
     /// # Errors
     /// Another server has the folder, or it cannot be read or written. The message says what to do.
     pub async fn open(config: &ServerConfig) -> Result<Self> {
+        let agents = agents(&config.access)?;
+        if let Some(unknown) = config
+            .default_agent
+            .as_ref()
+            .filter(|name| !agents.contains_key(*name))
+        {
+            let known: Vec<&str> = agents.keys().map(String::as_str).collect();
+            return Err(Error::invalid(
+                "optio",
+                format!(
+                    "there is no agent called {unknown:?}: set --default-agent or OPTIO_DEFAULT_AGENT to one of {}",
+                    known.join(", ")
+                ),
+            ));
+        }
         make_private(&config.data)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         // first what only one process may have: the second one changes nothing
@@ -55,7 +68,6 @@ impl Backends {
             LocalForgeOptions::new(config.data.join("forge")).with_bus(Arc::clone(&bus));
         options.env.extend(config.passed_on.clone());
         let forge = Arc::new(LocalForge::open(options).await?);
-        let agents = agents()?;
         let ports = Ports {
             store: Arc::<SqliteStore>::clone(&store),
             queue: Arc::new(MemoryQueue::new(Arc::clone(&clock))),
@@ -88,33 +100,6 @@ impl Backends {
     }
 }
 
-/// Every agent that this server knows, by name.
-///
-/// # Errors
-/// This program does not know where it lies, so it cannot start itself as the scripted agent.
-pub fn agents() -> Result<BTreeMap<String, Arc<dyn Agent>>> {
-    let program = own_path()?;
-    let scripted = Scripted::from_command(Command::new(program).arg("scripted-agent"));
-    let agents: [Arc<dyn Agent>; 1] = [Arc::new(scripted)];
-    Ok(agents
-        .into_iter()
-        .map(|agent| (agent.name().to_owned(), agent))
-        .collect())
-}
-
-/// Where this program lies.
-fn own_path() -> Result<String> {
-    let path: PathBuf = std::env::current_exe().map_err(|error| {
-        Error::unavailable("optio", format!("this program cannot find itself: {error}"))
-    })?;
-    path.into_os_string().into_string().map_err(|path| {
-        Error::invalid(
-            "optio",
-            format!("{} is not UTF-8: install optio elsewhere", path.display()),
-        )
-    })
-}
-
 /// How the runtime holds runs together.
 #[must_use]
 pub fn containment(runtime: &LocalRuntime) -> doctor::Containment {
@@ -135,9 +120,10 @@ fn settings(config: &ServerConfig, clock: &dyn Clock) -> Settings {
     settings.limits = Limits::default()
         .with_global(config.max_concurrent)
         .with_cost_per_day(config.max_cost_per_day);
-    settings.default_agent.clone_from(&config.default_agent);
+    settings.default_agent = default_agent(config);
     settings.workspace_idle = config.workspace_idle;
     settings.secrets.extend(config.token.clone());
+    settings.secrets.extend(config.access.secrets().cloned());
     settings
 }
 
