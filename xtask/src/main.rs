@@ -11,7 +11,9 @@
 mod cargo;
 mod machine;
 mod tidy;
+mod bench;
 mod demo;
+mod servers;
 mod suite;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ commands:
   test [filter...]   run every check that continuous integration runs;
                      with filters, only the tests whose names contain one of them
   demo [arguments]   build optio and run `optio demo`: the whole loop on this machine
+  bench [name...]    measure speed and memory, and compare with the stored numbers
   tidy               check the order, the names and the length of the sources
   help               print this text
 
@@ -58,6 +61,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "test" => suite::run(&root, rest),
         "demo" if asks_help => show(demo::HELP),
         "demo" => demo::run(&root, rest),
+        "bench" if asks_help => show(bench::HELP),
+        "bench" => bench::run(&root, rest),
         "tidy" if asks_help => show(tidy::HELP),
         "tidy" => tidy::run(&root, rest),
         unknown => bail!("there is no command `{unknown}`: `cargo xtask help` lists them"),
