@@ -28,6 +28,10 @@ use super::{
 
 /// How many may read at once.
 const READERS: u32 = 4;
+/// Pages that the writer keeps in memory, in KiB (that is what the minus sign says). The system keeps the others.
+const WRITER_CACHE: &str = "-8000";
+/// The same for each of those who read.
+const READER_CACHE: &str = "-2000";
 /// How long to wait for another program that looks into the database, such as the `sqlite3` shell.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -56,7 +60,10 @@ impl SqliteStore {
             writer.close().await;
             return Err(error);
         }
-        let readers = pool(READERS, options.pragma("query_only", "ON")).await;
+        let options = options
+            .pragma("query_only", "ON")
+            .pragma("cache_size", READER_CACHE);
+        let readers = pool(READERS, options).await;
         let readers = readers.map_err(|error| unusable(&shown, &error))?;
         Ok(Self::start(Pools { writer, readers }, Some(lock)))
     }
@@ -109,7 +116,7 @@ fn options() -> SqliteConnectOptions {
         .busy_timeout(PATIENCE)
         .statement_cache_capacity(512)
         .pragma("temp_store", "MEMORY")
-        .pragma("cache_size", "-16000") // KiB
+        .pragma("cache_size", WRITER_CACHE)
         .disable_statement_logging()
 }
 
