@@ -33,7 +33,7 @@ async fn cut(server: &TestServer) {
 
 #[tokio::test]
 async fn hints_reach_other_processes() {
-    let server = TestServer::shared().await;
+    let server = TestServer::shared();
     let (here, there) = (server.bus().await, server.bus().await);
     let mut listener = here.subscribe().await.expect("subscribe");
     there.publish(hint(1)).await.expect("publish");
@@ -42,7 +42,7 @@ async fn hints_reach_other_processes() {
 
 #[tokio::test]
 async fn each_subscriber_is_told_once_that_a_lost_connection_missed_something() {
-    let server = TestServer::private().await;
+    let server = TestServer::private();
     let bus = server.bus().await;
     let mut listeners = [
         bus.subscribe().await.expect("subscribe"),
@@ -62,14 +62,14 @@ async fn each_subscriber_is_told_once_that_a_lost_connection_missed_something() 
 
 #[tokio::test]
 async fn the_bus_comes_back_with_its_server() {
-    let mut server = TestServer::private().await;
+    let mut server = TestServer::private();
     let bus = server.bus().await;
     let mut before = bus.subscribe().await.expect("subscribe");
     server.kill();
     let refused = soon("an error", bus.publish(hint(1))).await;
     let kind = refused.expect_err("away").kind();
     assert_eq!(kind, optio_core::error::ErrorKind::Unavailable);
-    server.start().await;
+    server.start();
     assert_eq!(next(&mut before).await, Hint::Missed);
     let mut after = bus.subscribe().await.expect("subscribe");
     bus.publish(hint(2)).await.expect("publish");
@@ -79,7 +79,7 @@ async fn the_bus_comes_back_with_its_server() {
 
 #[tokio::test]
 async fn who_subscribes_during_an_outage_is_told_when_it_is_over() {
-    let mut server = TestServer::private().await;
+    let mut server = TestServer::private();
     let bus = server.bus().await;
     let _ = bus.subscribe().await.expect("subscribe");
     server.kill();
@@ -88,13 +88,13 @@ async fn who_subscribes_during_an_outage_is_told_when_it_is_over() {
         bus.subscribe().await.expect("subscribe")
     })
     .await;
-    server.start().await;
+    server.start();
     assert_eq!(next(&mut during).await, Hint::Missed);
 }
 
 #[tokio::test]
 async fn what_is_no_hint_is_passed_over() {
-    let server = TestServer::private().await;
+    let server = TestServer::private();
     let bus = server.bus().await;
     let mut listener = bus.subscribe().await.expect("subscribe");
     let mut admin = server.admin().await;

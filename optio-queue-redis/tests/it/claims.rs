@@ -33,7 +33,7 @@ struct Counter {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_claim_a_thousand_entries_once_each_and_pass_no_limit() {
     const JOBS: u64 = 1_000;
-    let server = TestServer::shared().await;
+    let server = TestServer::shared();
     let first = server.queue().await;
     first.set_limits(limits(5, 2)).await.expect("limits");
     for n in 0..JOBS {
@@ -91,7 +91,7 @@ async fn two_workers_claim_a_thousand_entries_once_each_and_pass_no_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_tasks_of_two_hundred_repositories_are_claimed_in_order() {
-    let server = TestServer::shared().await;
+    let server = TestServer::shared();
     let queue = Arc::new(server.queue().await);
     queue.set_limits(limits(10_000, 5)).await.expect("limits");
     let pushes = (0..16_u64).map(|share| {

@@ -298,7 +298,7 @@ fn it_hands_out_what_a_plain_list_would() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let server = runtime.block_on(TestServer::shared());
+    let server = TestServer::shared();
     let queue = runtime.block_on(server.queue());
     let config = ProptestConfig {
         cases: 60,

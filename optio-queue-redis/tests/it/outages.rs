@@ -37,7 +37,7 @@ async fn until_back(queue: &RedisQueue) {
 
 #[tokio::test]
 async fn a_queue_that_was_emptied_works_again() {
-    let server = TestServer::private().await;
+    let server = TestServer::private();
     let queue = server.queue().await;
     let limits = QueueLimits {
         global: 1,
@@ -68,7 +68,7 @@ async fn a_queue_that_was_emptied_works_again() {
 
 #[tokio::test]
 async fn who_waits_while_the_queue_is_emptied_is_woken_by_the_next_push() {
-    let server = TestServer::private().await;
+    let server = TestServer::private();
     let queue = server.queue().await;
     let other = server.queue().await;
     let waits = tokio::spawn(async move { queue.changed().await });
@@ -82,7 +82,7 @@ async fn who_waits_while_the_queue_is_emptied_is_woken_by_the_next_push() {
 
 #[tokio::test]
 async fn a_connection_that_is_cut_comes_back_and_no_change_is_missed() {
-    let server = TestServer::private().await;
+    let server = TestServer::private();
     let (queue, other) = (server.queue().await, server.queue().await);
     for n in 0..10 {
         let waits = tokio::spawn({
@@ -114,7 +114,7 @@ async fn a_connection_that_is_cut_comes_back_and_no_change_is_missed() {
 
 #[tokio::test]
 async fn a_server_that_is_away_fails_calls_soon_and_is_used_again_when_it_is_back() {
-    let mut server = TestServer::private().await;
+    let mut server = TestServer::private();
     let queue = server.queue().await;
     queue.push(job(1, 1)).await.expect("push");
     let waits = tokio::spawn({
@@ -138,7 +138,7 @@ async fn a_server_that_is_away_fails_calls_soon_and_is_used_again_when_it_is_bac
         assert_eq!(refused.expect_err("away").kind(), ErrorKind::Unavailable);
     }
 
-    server.start().await;
+    server.start();
     until_back(&queue).await;
     assert_eq!(queue.waiting().await.expect("waiting"), []);
     let other = server.queue().await;
@@ -155,7 +155,7 @@ async fn a_server_that_is_away_fails_calls_soon_and_is_used_again_when_it_is_bac
 
 #[tokio::test]
 async fn a_wait_ends_with_an_error_when_the_server_goes_away() {
-    let mut server = TestServer::private().await;
+    let mut server = TestServer::private();
     let queue = server.queue().await;
     let waits = tokio::spawn(async move { queue.changed().await });
     // so that it waits by now, or finds no server at its first look: either way it has to be told
@@ -169,7 +169,7 @@ async fn a_wait_ends_with_an_error_when_the_server_goes_away() {
 
 #[tokio::test]
 async fn a_server_that_does_not_answer_holds_nobody_up() {
-    let server = TestServer::private().await;
+    let mut server = TestServer::private();
     let options = RedisOptions::default().with_response_timeout(Duration::from_millis(200));
     let redis = Redis::connect(&server.url(), options).await;
     let queue = RedisQueue::new(
@@ -195,7 +195,7 @@ async fn what_cannot_be_connected_to_says_why() {
         kind("redis+unix:///nowhere/at/all.sock").await,
         ErrorKind::Unavailable
     );
-    let server = TestServer::private().await;
+    let server = TestServer::private();
     order(&server, "CONFIG SET requirepass secret").await;
     assert_eq!(kind(&server.url()).await, ErrorKind::Denied);
 }

@@ -29,7 +29,7 @@ async fn next(queue: RedisQueue) -> Claim {
 
 #[tokio::test]
 async fn a_change_made_by_another_process_wakes_who_waits() {
-    let server = TestServer::shared().await;
+    let server = TestServer::shared();
     let (here, there) = (server.queue().await, server.queue().await);
     let limits = QueueLimits {
         global: 1,
@@ -51,8 +51,8 @@ async fn a_change_made_by_another_process_wakes_who_waits() {
 
 #[tokio::test]
 async fn installations_with_different_prefixes_share_nothing() {
-    let server = TestServer::private().await;
-    let other = TestServer::shared().await;
+    let server = TestServer::private();
+    let other = TestServer::shared();
     let (here, there) = (server.queue().await, other.queue().await);
     here.push(job(1, 1)).await.expect("push");
     let claim = there.claim(&worker("a"), LEASE).await.expect("claim");
@@ -61,7 +61,7 @@ async fn installations_with_different_prefixes_share_nothing() {
 
 #[tokio::test]
 async fn nothing_is_left_of_what_is_done() {
-    let server = TestServer::private().await;
+    let server = TestServer::private();
     let queue = server.queue().await;
     for n in 0..10 {
         queue.push(job(n, n % 3)).await.expect("push");

@@ -1,12 +1,10 @@
 //! The server of a test: the one of `OPTIO_TEST_REDIS_URL`, or a private one on a socket in a temporary folder, which
 //! ends with the test. Tests that disturb their server always have a private one.
 
-use std::{
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+#[path = "../../../xtask/src/servers/redis.rs"]
+mod process;
+
+use std::{sync::Arc, time::Duration};
 
 use optio_core::{Clock, SystemClock, conformance::Subject, event_bus::EventBus, queue::Queue};
 use optio_queue_redis::{Redis, RedisEventBus, RedisOptions, RedisQueue};
@@ -21,7 +19,7 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     /// One that others may use as well.
-    pub(crate) async fn shared() -> Self {
+    pub(crate) fn shared() -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "this is how the test command tells its server"
@@ -33,23 +31,18 @@ impl TestServer {
                 prefix: fresh_prefix(),
                 private: None,
             },
-            None => Self::private().await,
+            None => Self::private(),
         }
     }
 
     /// One that this test may kill and empty.
-    pub(crate) async fn private() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let socket = folder.path().join("redis.sock");
+    pub(crate) fn private() -> Self {
         let mut private = Private {
-            url: format!("redis+unix://{}", socket.display()),
-            socket,
-            process: None,
-            _folder: folder,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            server: None,
         };
-        private.start().await;
         Self {
-            url: private.url.clone(),
+            url: private.start(),
             prefix: fresh_prefix(),
             private: Some(private),
         }
@@ -95,20 +88,26 @@ impl TestServer {
 
     /// Ends the private server, without a word.
     pub(crate) fn kill(&mut self) {
-        self.private.as_mut().expect("a private server").kill();
+        self.private_one().server = None;
     }
 
     /// Starts it again, empty.
-    pub(crate) async fn start(&mut self) {
-        let private = self.private.as_mut().expect("a private server");
-        private.start().await;
+    pub(crate) fn start(&mut self) {
+        self.private_one().start();
     }
 
     /// The process of the private server.
-    pub(crate) fn pid(&self) -> nix::unistd::Pid {
-        let private = self.private.as_ref().expect("a private server");
-        let process = private.process.as_ref().expect("a server that runs");
-        nix::unistd::Pid::from_raw(process.id().cast_signed())
+    pub(crate) fn pid(&mut self) -> nix::unistd::Pid {
+        let server = self
+            .private_one()
+            .server
+            .as_ref()
+            .expect("a server that runs");
+        nix::unistd::Pid::from_raw(server.process().cast_signed())
+    }
+
+    fn private_one(&mut self) -> &mut Private {
+        self.private.as_mut().expect("a private server")
     }
 }
 
@@ -128,47 +127,17 @@ impl Drop for TestServer {
     }
 }
 
+/// A server of our own; none while it is killed.
 struct Private {
-    url: String,
-    socket: PathBuf,
-    process: Option<Child>,
-    _folder: TempDir,
+    folder: TempDir,
+    server: Option<process::Redis>,
 }
 
 impl Private {
-    async fn start(&mut self) {
-        let server = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no"])
-            .arg("--unixsocket")
-            .arg(&self.socket)
-            .current_dir(self._folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server starts: install it (Debian: redis-server), or set OPTIO_TEST_REDIS_URL");
-        self.process = Some(server);
-        // only trying tells when it is ready
-        let client = redis::Client::open(self.url.as_str()).expect("the address");
-        for _ in 0..2_000 {
-            if client.get_connection().is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        panic!("redis-server should be ready within 10 s");
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
-}
-
-impl Drop for Private {
-    fn drop(&mut self) {
-        self.kill();
+    fn start(&mut self) -> String {
+        let server = process::Redis::start(&self.folder.path().join("redis"));
+        let server = self.server.insert(server.expect("a private server"));
+        server.url()
     }
 }
 
@@ -178,13 +147,13 @@ fn fresh_prefix() -> String {
 
 /// A queue for the suite of its contract.
 pub(crate) async fn queue() -> Subject<dyn Queue> {
-    let server = TestServer::shared().await;
+    let server = TestServer::shared();
     Subject::queue(server.queue().await).keeping(server)
 }
 
 /// A bus for the suite of its contract.
 pub(crate) async fn bus() -> Subject<dyn EventBus> {
-    let server = TestServer::shared().await;
+    let server = TestServer::shared();
     Subject::event_bus(server.bus().await).keeping(server)
 }
 
