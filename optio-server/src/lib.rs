@@ -1,7 +1,8 @@
 //! The reference server of Optio and its command line: composes the core and its backends into the whole service.
 //!
 //! - [`config`]: flags, environment and file; nothing else reads the environment.
-//! - [`backends`]: which backends make up an engine. [`app`]: what requests share, and the server from start to drain.
+//! - [`agents`]: which agents the server knows. [`backends`]: which backends make up an engine.
+//! - [`app`]: what requests share. [`serve`]: the server from start to drain.
 //! - [`router`]: all routes and who may use them. [`api`]: REST. [`live`]: WebSockets. [`error`]: errors over HTTP.
 //! - [`doctor`]: whether everything that is needed is there.
 //! - [`demo`]: a sample repository and a handful of tasks.
@@ -16,6 +17,7 @@ pub mod api;
 pub mod live;
 pub mod router;
 pub mod webhook_sender;
+pub mod agents;
 pub mod backends;
 pub mod telemetry;
 pub mod serve;

@@ -12,6 +12,7 @@ use super::{
     table::{Cell, Table},
 };
 use crate::{
+    agents,
     api::health::HealthView,
     backends,
     config::{ClientConfig, Environment, Given, ServerConfig, Setting},
@@ -51,7 +52,7 @@ impl DoctorArgs {
         let doctor = Doctor {
             env: options.env.clone(),
             data: config.data.clone(),
-            agents: backends::agents()?.into_values().collect(),
+            agents: agents::agents(&config.access)?.into_values().collect(),
             containment: containment(options).await,
         };
         let mut report = doctor.examine().await;

@@ -2,6 +2,7 @@
 //!
 //! Nothing else in this crate reads the environment.
 
+mod access;
 mod layers;
 mod setting;
 
@@ -19,6 +20,7 @@ use reqwest::Url;
 pub(crate) use self::layers::nearest;
 use self::layers::{AskedFor, Layers};
 pub use self::{
+    access::AgentAccess,
     layers::{Environment, Mistakes},
     setting::{Origin, Setting},
 };
@@ -61,6 +63,8 @@ pub struct ServerConfig {
     pub token: Option<Secret>,
     /// The part of our own environment that agents and git get: the search path, language, certificates, proxies.
     pub passed_on: BTreeMap<String, String>,
+    /// With what agents show providers who they work for.
+    pub access: AgentAccess,
 }
 
 /// Where the command line finds its server.
@@ -186,6 +190,7 @@ impl ServerConfig {
                 .map_or(Duration::from_secs(10), Duration::from_secs),
             token,
             passed_on: environment.pick(&PASSED_ON),
+            access: AgentAccess::of(environment),
         };
         finish(layers, config)
     }

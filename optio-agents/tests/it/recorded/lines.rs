@@ -120,7 +120,7 @@ proptest! {
 fn real_lines_cut_anywhere() {
     for line in real_lines() {
         // every place of a short line, and some of a long one
-        let step = (line.len() / 64).max(1);
+        let step = (line.len() / 12).max(1);
         for at in (0..line.len()).step_by(step) {
             let at = line.floor_char_boundary(at);
             nothing_is_lost(&line[..at]).unwrap();
