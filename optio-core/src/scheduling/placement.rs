@@ -91,7 +91,15 @@ mod tests {
 
     #[test]
     fn rows() {
-        let rows: &[(&str, (u32, u32), &[u32], Option<u128>, Placement)] = &[
+        /// A name, pods and agents per pod, the runs of each workspace, the last workspace, and where it goes.
+        type Row = (
+            &'static str,
+            (u32, u32),
+            &'static [u32],
+            Option<u128>,
+            Placement,
+        );
+        let rows: &[Row] = &[
             (
                 "nothing there: make the first",
                 (1, 2),
