@@ -202,6 +202,11 @@ impl Optio {
     }
 
     async fn retire_unknown(&self, id: WorkspaceId, repo: RepoId) -> Result<()> {
+        // what was known was read before the runtime was asked: a run may have been placed in a new one in between
+        let known = self.store().workspaces().await?;
+        if known.iter().any(|workspace| workspace.id == id) {
+            return Ok(());
+        }
         match self.save_all(id, repo).await {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {

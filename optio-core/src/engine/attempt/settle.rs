@@ -215,8 +215,10 @@ impl Optio {
             .find(repo, &task.branch)
             .await
             .map_err(|error| self.failed(&error))?;
+        // one that is merged is ours even if we were never told of it: it was opened and the answer was lost. Of those that
+        // were closed only the one that the task knows is; another run opens another one
         let pull_request = match known.filter(|known| {
-            known.state == PrState::Open
+            known.state != PrState::Closed
                 || Some(known.number) == task.pull_request.as_ref().map(|known| known.number)
         }) {
             Some(known) => known,
