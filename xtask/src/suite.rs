@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{self, Call};
+use crate::servers::Servers;
 use crate::{machine, tidy};
 
 pub(crate) const HELP: &str = "\
 Runs every check of this repository, the same as continuous integration: format, tidy, clippy, tests, documentation
 tests, examples, documentation. A failed step does not hide the ones after it; the summary names each failure and how to
 run just that step. Tests run by cargo-nextest if it is installed, else by `cargo test`. With CI set in the environment,
-snapshots are never written.
+snapshots are never written. The servers that tests use are started before them, in private, and stopped at the end;
+what OPTIO_TEST_DATABASE_URL names is used instead.
 
 usage: cargo xtask test [filter...]
 
@@ -37,8 +39,9 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<ExitCode> {
     let steps = if filters.is_empty() {
         every_step(root, runner)?
     } else {
-        vec![tests(runner, filters)]
+        vec![servers(), tests(runner, filters)]
     };
+    let mut servers = None; // they end with this function, however it ends
     let mut done = Vec::new();
     let whole = Stopwatch::start();
     for (index, step) in steps.iter().enumerate() {
@@ -50,7 +53,7 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<ExitCode> {
             step.by_hand()
         );
         let watch = Stopwatch::start();
-        let outcome = step.run(root);
+        let outcome = step.run(root, &mut servers);
         let time = watch.read();
         match &outcome {
             Ok(()) => println!("── {} ok in {time}", step.name),
@@ -86,6 +89,7 @@ struct Step {
 enum Does {
     Calls(Call),
     ReadsSources,
+    StartsServers,
     RunsExamples(Vec<String>),
 }
 
@@ -95,6 +99,7 @@ impl Step {
         match &self.does {
             Does::Calls(call) => call.line(),
             Does::ReadsSources => "cargo xtask tidy".to_owned(),
+            Does::StartsServers => "without them, each test starts its own".to_owned(),
             Does::RunsExamples(names) if names.is_empty() => "no examples yet".to_owned(),
             Does::RunsExamples(names) => names
                 .iter()
@@ -104,16 +109,24 @@ impl Step {
         }
     }
 
-    fn run(&self, root: &Path) -> Result<()> {
+    fn run(&self, root: &Path, servers: &mut Option<Servers>) -> Result<()> {
         match &self.does {
             Does::Calls(call) => {
                 let mut command = call.command(root);
+                if let Some(servers) = servers {
+                    command.envs(servers.env());
+                }
                 if is_ci() {
                     command.env("INSTA_UPDATE", "no");
                 }
                 finish(&mut command)
             }
             Does::ReadsSources => tidy::check(root),
+            Does::StartsServers => {
+                let target = cargo::output_folder()?.join("..");
+                *servers = Some(Servers::start(&target)?);
+                Ok(())
+            }
             Does::RunsExamples(names) => run_examples(root, names),
         }
     }
@@ -138,6 +151,7 @@ fn every_step(root: &Path, runner: Runner) -> Result<Vec<Step>> {
                 "warnings",
             ])),
         },
+        servers(),
         tests(runner, &[]),
         Step {
             name: "doctests",
@@ -157,6 +171,14 @@ fn every_step(root: &Path, runner: Runner) -> Result<Vec<Step>> {
             ),
         },
     ])
+}
+
+/// The servers of the tests after it.
+fn servers() -> Step {
+    Step {
+        name: "servers",
+        does: Does::StartsServers,
+    }
 }
 
 /// Documentation tests are a step of their own because nextest has none.

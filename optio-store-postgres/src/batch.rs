@@ -1,0 +1,178 @@
+//! Many commits in one transaction, each of which still succeeds or fails by itself.
+//!
+//! First all of them are tried together, a statement for all steps of one kind. If any step does not fit they are done
+//! over in ever smaller groups, each in a savepoint, until those that do not fit stand alone.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+
+use optio_core::Result;
+
+use crate::{
+    error::{is_lost, is_passing, is_taken, unwritable},
+    op::{Key, Kind, Op},
+    statement,
+    writer::{Job, run},
+};
+
+/// Carries out commits that all fit: nearly every batch, and without the price of a savepoint. False if one of them
+/// does not fit; then the caller rolls back.
+///
+/// # Errors
+/// Those that end the whole transaction.
+pub(crate) async fn at_once(
+    connection: &mut PgConnection,
+    jobs: &mut [Job],
+) -> Result<bool, sqlx::Error> {
+    match steps(connection, jobs).await {
+        Ok(true) => {
+            fulfil(jobs);
+            Ok(true)
+        }
+        Ok(false) => Ok(false),
+        Err(error) if concerns_all(&error) => Err(error),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Whether the error ends the whole transaction, and not only the step that met it.
+fn concerns_all(error: &sqlx::Error) -> bool {
+    is_lost(error) || is_passing(error)
+}
+
+fn fulfil(jobs: &mut [Job]) {
+    for job in jobs {
+        job.result = Some(Ok(()));
+    }
+}
+
+/// Carries out commits and leaves its own result in each.
+///
+/// # Errors
+/// Those that end the whole transaction.
+pub(crate) async fn one_by_one(
+    connection: &mut PgConnection,
+    jobs: &mut [Job],
+) -> Result<(), sqlx::Error> {
+    let mut groups = vec![jobs];
+    while let Some(group) = groups.pop() {
+        if let [job] = group {
+            job.result = Some(alone(connection, &job.steps).await?);
+        } else if together(connection, group).await? {
+            fulfil(group);
+        } else {
+            let (first, second) = group.split_at_mut(group.len() / 2);
+            groups.extend([second, first]);
+        }
+    }
+    Ok(())
+}
+
+/// Carries out all steps of all these commits. False, and nothing done, if one of them does not fit.
+async fn together(connection: &mut PgConnection, group: &[Job]) -> Result<bool, sqlx::Error> {
+    let done = savepoint(connection, async |connection| {
+        steps(connection, group).await
+    })
+    .await?;
+    Ok(done.unwrap_or(false))
+}
+
+/// The steps of all these commits, those of one kind at once. False, and some of them done, if one does not fit.
+async fn steps(connection: &mut PgConnection, group: &[Job]) -> Result<bool, sqlx::Error> {
+    let mut wave = Wave::default();
+    for op in group.iter().flat_map(|job| &job.steps) {
+        if !wave.takes(op) && !wave.flush(connection).await? {
+            return Ok(false);
+        }
+        wave.add(op);
+    }
+    wave.flush(connection).await
+}
+
+/// Carries out the steps of one commit in their order.
+async fn alone(connection: &mut PgConnection, ops: &[Op]) -> Result<Result<()>, sqlx::Error> {
+    let mut unfit = None;
+    let done = savepoint(connection, async |connection| {
+        for group in ops.chunk_by(|a, b| a.kind == b.kind && is_list(a.kind)) {
+            let group: Vec<&Op> = group.iter().collect();
+            let done = statement::carry_out(connection, group[0].kind, &group).await;
+            if matches!(&done, Ok(false)) || done.as_ref().is_err_and(is_taken) {
+                unfit = Some(group[0].conflict());
+            }
+            if !done? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+    .await?;
+    Ok(match (done, unfit) {
+        (_, Some(conflict)) => Err(conflict),
+        (Ok(_), None) => Ok(()),
+        (Err(error), None) => Err(unwritable(error)),
+    })
+}
+
+/// Whether steps of this kind come in rows that speak of one thing.
+fn is_list(kind: Kind) -> bool {
+    matches!(kind, Kind::LogEntry | Kind::Audit)
+}
+
+/// Undoes `work` unless it comes to true.
+///
+/// # Errors
+/// On the outside: the transaction itself is lost. On the inside: this piece of work failed and is undone.
+async fn savepoint(
+    connection: &mut PgConnection,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<bool, sqlx::Error>,
+) -> Result<Result<bool, sqlx::Error>, sqlx::Error> {
+    run(connection, "SAVEPOINT piece").await?;
+    let outcome = work(connection).await;
+    match outcome {
+        Ok(true) => run(connection, "RELEASE piece").await?,
+        Err(error) if concerns_all(&error) => return Err(error),
+        Ok(false) | Err(_) => run(connection, "ROLLBACK TO piece; RELEASE piece").await?,
+    }
+    Ok(outcome)
+}
+
+/// Steps that can be carried out kind by kind, because that leaves the order of those that touch the same thing.
+#[derive(Debug, Default)]
+struct Wave<'a> {
+    touched: HashMap<Key, Kind>,
+    by_kind: Vec<Vec<&'a Op>>,
+}
+
+impl<'a> Wave<'a> {
+    fn takes(&self, op: &Op) -> bool {
+        op.key
+            .and_then(|key| self.touched.get(&key))
+            .is_none_or(|before| *before < op.kind)
+    }
+
+    fn add(&mut self, op: &'a Op) {
+        self.by_kind.resize_with(Kind::ALL.len(), Vec::new);
+        if let Some(key) = op.key {
+            self.touched.insert(key, op.kind);
+        }
+        self.by_kind[op.kind as usize].push(op);
+    }
+
+    /// Carries out what has been added. False if something did not fit.
+    async fn flush(&mut self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        self.touched.clear();
+        for (ops, kind) in self.by_kind.iter_mut().zip(Kind::ALL) {
+            // replicas that lock rows in one order do not wait for each other in a circle; what has no key keeps its
+            // own order
+            if kind < Kind::LogFollows {
+                ops.sort_by_key(|op| op.key);
+            }
+            if !ops.is_empty() && !statement::carry_out(connection, kind, ops).await? {
+                return Ok(false);
+            }
+            ops.clear();
+        }
+        Ok(true)
+    }
+}

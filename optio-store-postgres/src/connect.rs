@@ -1,0 +1,211 @@
+//! Connecting and closing: a server that will do, a present schema, and a sentence for everything that can be wrong.
+
+use std::{sync::Mutex, time::Duration};
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use optio_core::{Error, ErrorKind, Result};
+
+use crate::{
+    BACKEND, PostgresStore,
+    error::{detail, meaning},
+    options::{Migrations, PostgresOptions},
+    schema::{self, SchemaError},
+    writer,
+};
+
+impl PostgresStore {
+    /// Connects to the database at `url` (`postgres://user:password@host/database?sslmode=verify-full`).
+    ///
+    /// # Errors
+    /// `Invalid` if the address is none; `Denied`, `NotFound`, `Unavailable` or `Unsupported` if server or database
+    /// will not do. The message says what to do and never holds the password.
+    pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self> {
+        let address = Address::parse(url)?;
+        let mut connection = address.connect(options.acquire_timeout).await?;
+        let prepared = async {
+            schema::check_server(&mut connection).await?;
+            match options.migrations {
+                Migrations::Run => schema::migrate(&mut connection).await,
+                Migrations::Refuse => schema::check(&mut connection).await,
+            }
+        }
+        .await;
+        // a connection that cannot be closed in order is dropped
+        let _ = connection.close().await;
+        prepared.map_err(|error| address.unfit(&error))?;
+        let writer = pool(&address, &options, 1);
+        let readers = pool(&address, &options, options.max_connections.max(2) - 1);
+        let (jobs, waiting) = mpsc::channel(writer::WAITING);
+        let closing = CancellationToken::new();
+        let task = tokio::spawn(writer::write(
+            writer,
+            readers.clone(),
+            waiting,
+            closing.clone(),
+        ));
+        Ok(Self {
+            readers,
+            jobs,
+            closing,
+            writer: Mutex::new(Some(task)),
+        })
+    }
+
+    /// Brings the schema of the database at `url` up to date. Doing it again, or at once from several places, changes
+    /// nothing more.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub async fn migrate(url: &str, options: &PostgresOptions) -> Result<()> {
+        let address = Address::parse(url)?;
+        let mut connection = address.connect(options.acquire_timeout).await?;
+        let migrated = async {
+            schema::check_server(&mut connection).await?;
+            schema::migrate(&mut connection).await
+        }
+        .await;
+        let _ = connection.close().await;
+        migrated.map_err(|error| address.unfit(&error))
+    }
+
+    /// Carries out what waits, and closes all connections. Calls after it are `Unavailable`.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        let writer = self.writer.lock().ok().and_then(|mut task| task.take());
+        if let Some(writer) = writer {
+            // a writer that panicked has nothing left to close
+            let _ = writer.await;
+        }
+        self.readers.close().await;
+    }
+}
+
+/// Where the database is.
+#[derive(Debug)]
+struct Address {
+    options: PgConnectOptions,
+    /// For people: without the password.
+    shown: String,
+}
+
+impl Address {
+    fn parse(url: &str) -> Result<Self> {
+        let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| {
+            let message = format!("the address of the database cannot be read: {error}");
+            Error::new(ErrorKind::Invalid, BACKEND, message)
+        })?;
+        let options = options
+            .application_name("optio")
+            .disable_statement_logging();
+        let shown = format!(
+            "{} at {}",
+            options
+                .get_database()
+                .unwrap_or_else(|| options.get_username()),
+            options.get_host()
+        );
+        Ok(Self { options, shown })
+    }
+
+    async fn connect(&self, patience: Duration) -> Result<PgConnection> {
+        match tokio::time::timeout(patience, self.options.connect()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(self.unusable(&error)),
+            Err(_) => Err(self.unusable(&sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    fn unusable(&self, error: &sqlx::Error) -> Error {
+        let (kind, reason) = meaning(error);
+        let way_out = match kind {
+            ErrorKind::Denied => "check user and password, and what that user may do",
+            ErrorKind::NotFound => "create it, or choose another one",
+            ErrorKind::Invalid => "mend the address",
+            ErrorKind::Corrupt => "look at the server's log",
+            _ => "check that the server is up and can be reached from here",
+        };
+        Error::new(
+            kind,
+            BACKEND,
+            format!(
+                "the database {} cannot be used, {reason} ({}): {way_out}",
+                self.shown,
+                detail(error)
+            ),
+        )
+    }
+
+    fn unfit(&self, error: &SchemaError) -> Error {
+        let shown = &self.shown;
+        let newest = schema::newest();
+        let (kind, message) = match error {
+            SchemaError::Sql(error) => return self.unusable(error),
+            SchemaError::OldServer(version) => (
+                ErrorKind::Unsupported,
+                format!(
+                    "the server of the database {shown} is PostgreSQL {version}: 14 or newer is needed"
+                ),
+            ),
+            SchemaError::Newer(version) => (
+                ErrorKind::Unsupported,
+                format!(
+                    "the database {shown} was written by a newer optio (schema {version}, this one knows {newest}): use that version"
+                ),
+            ),
+            SchemaError::Behind(version) => (
+                ErrorKind::Unsupported,
+                format!(
+                    "the database {shown} has schema {version}, and {newest} is needed: run `optio migrate`"
+                ),
+            ),
+            SchemaError::Altered(version) => (
+                ErrorKind::Corrupt,
+                format!(
+                    "the database {shown} has another schema {version} than was released: restore it from a backup, or use an empty database"
+                ),
+            ),
+        };
+        Error::new(kind, BACKEND, message)
+    }
+}
+
+fn pool(address: &Address, options: &PostgresOptions, connections: u32) -> PgPool {
+    let session = session(options);
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(options.acquire_timeout)
+        // a ping before each call would double its way; who meets a broken connection tries again or says so
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            let session = session.clone();
+            Box::pin(async move {
+                connection
+                    .execute(sqlx::raw_sql(AssertSqlSafe(session)))
+                    .await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(address.options.clone())
+}
+
+/// What holds in each session. Every query has an index made for it: that the planner is kept from reading whole tables,
+/// or from building tables of its own to join with, makes its choice the same on a new table and on a large one, and
+/// before and after statistics are gathered.
+fn session(options: &PostgresOptions) -> String {
+    format!(
+        "SET statement_timeout = {}; SET lock_timeout = {}; \
+         SET idle_in_transaction_session_timeout = 60000; \
+         SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+         SET default_transaction_isolation = 'read committed'; \
+         SELECT set_config('synchronous_commit', 'on', false) \
+         WHERE current_setting('synchronous_commit') = 'off'",
+        options.statement_timeout.as_millis(),
+        options.lock_timeout.as_millis(),
+    )
+}

@@ -1,0 +1,313 @@
+//! What a commit comes to: steps, each one row for one statement. Steps of one kind from many commits go into one
+//! statement together.
+
+use uuid::Uuid;
+
+use optio_core::{
+    Error, ErrorKind, Result,
+    id::{OutboxId, TaskId},
+    repo::Repo,
+    run::Run,
+    schedule::Schedule,
+    store::{Commit, OutboxEntry, RunGuard, Write},
+    task::Task,
+    transcript::LogEntry,
+    webhook::Webhook,
+    workspace::Workspace,
+};
+
+use crate::{
+    BACKEND,
+    cell::Cell,
+    record::{Record, encode, json},
+};
+
+/// What a step does. Steps that go together are carried out in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Guard,
+    NewTask,
+    Task,
+    NewRun,
+    Run,
+    TakeOver,
+    NewRepo,
+    Repo,
+    NewWorkspace,
+    Workspace,
+    ForgetWorkspace,
+    NewSchedule,
+    Schedule,
+    ForgetSchedule,
+    NewWebhook,
+    Webhook,
+    ForgetWebhook,
+    LogFollows,
+    LogEntry,
+    Audit,
+    NewOutbox,
+    Delivered,
+    Postponed,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 23] = [
+        Self::Guard,
+        Self::NewTask,
+        Self::Task,
+        Self::NewRun,
+        Self::Run,
+        Self::TakeOver,
+        Self::NewRepo,
+        Self::Repo,
+        Self::NewWorkspace,
+        Self::Workspace,
+        Self::ForgetWorkspace,
+        Self::NewSchedule,
+        Self::Schedule,
+        Self::ForgetSchedule,
+        Self::NewWebhook,
+        Self::Webhook,
+        Self::ForgetWebhook,
+        Self::LogFollows,
+        Self::LogEntry,
+        Self::Audit,
+        Self::NewOutbox,
+        Self::Delivered,
+        Self::Postponed,
+    ];
+}
+
+/// What a step touches: the table, the id, and for a log the run's number.
+pub(crate) type Key = (&'static str, Uuid, u32);
+
+/// One row for one statement.
+#[derive(Debug)]
+pub(crate) struct Op {
+    pub(crate) kind: Kind,
+    /// None if it can get in no other step's way.
+    pub(crate) key: Option<Key>,
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// The steps of a commit, in order.
+///
+/// # Errors
+/// `Invalid` or `Conflict` for a commit that could never be carried out.
+pub(crate) fn plan(commit: Commit) -> Result<Vec<Op>> {
+    let mut ops = Vec::with_capacity(commit.writes.len() + 1);
+    for guard in &commit.guards {
+        // writing a run checks what a guard checks: no need to look twice
+        if !is_implied(guard, &commit.writes) {
+            ops.push(Op {
+                kind: Kind::Guard,
+                key: Some((Run::TABLE, guard.run.as_uuid(), 0)),
+                cells: vec![Cell::Id(guard.run.as_uuid()), Cell::count(guard.epoch)],
+            });
+        }
+    }
+    for write in commit.writes {
+        if let Write::Run(run) = &write {
+            let guard = RunGuard {
+                run: run.id,
+                epoch: run.epoch,
+            };
+            if !commit.guards.contains(&guard) {
+                let message = format!("{} is written without a guard of its epoch", run.id);
+                return Err(Error::invalid(BACKEND, message));
+            }
+        }
+        plan_write(write, &mut ops)?;
+    }
+    Ok(ops)
+}
+
+fn is_implied(guard: &RunGuard, writes: &[Write]) -> bool {
+    let mut of_this_run = writes.iter().filter(|write| match write {
+        Write::Run(run) | Write::NewRun(run) | Write::TakeOver(run) => run.id == guard.run,
+        _ => false,
+    });
+    matches!(
+        (of_this_run.next(), of_this_run.next()),
+        (Some(Write::Run(run)), None) if run.epoch == guard.epoch
+    )
+}
+
+fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
+    match write {
+        Write::Task(task) => ops.push(versioned(task, (Kind::NewTask, Kind::Task))?),
+        Write::NewRun(run) => ops.push(record(&run, Kind::NewRun)?),
+        Write::Run(run) => ops.push(record(&run, Kind::Run)?),
+        Write::TakeOver(run) if run.epoch == 0 => {
+            let message = format!("{} is taken over into epoch 0", run.id);
+            return Err(Error::invalid(BACKEND, message));
+        }
+        Write::TakeOver(run) => ops.push(record(&run, Kind::TakeOver)?),
+        Write::Repo(repo) => ops.push(versioned(repo, (Kind::NewRepo, Kind::Repo))?),
+        Write::Workspace(workspace) => {
+            let kinds = (Kind::NewWorkspace, Kind::Workspace);
+            ops.push(versioned(workspace, kinds)?);
+        }
+        Write::ForgetWorkspace(id, version) => {
+            let mut op = by_id(Kind::ForgetWorkspace, Workspace::TABLE, id.as_uuid());
+            op.cells.push(Cell::count(version));
+            ops.push(op);
+        }
+        Write::Log(task, entries) => {
+            for of_one_run in entries.chunk_by(|a, b| a.cursor.run == b.cursor.run) {
+                plan_log(task, of_one_run, ops)?;
+            }
+        }
+        Write::Audit(audit) => ops.push(Op {
+            kind: Kind::Audit,
+            key: None,
+            cells: vec![Cell::Id(audit.task.as_uuid()), json(&audit, "audit")?],
+        }),
+        Write::Outbox(entry) => ops.push(record(&entry, Kind::NewOutbox)?),
+        Write::Delivered(id) => ops.push(outbox(Kind::Delivered, id)),
+        Write::Postponed(id, not_before) => {
+            let mut op = outbox(Kind::Postponed, id);
+            op.cells.push(Cell::time(not_before));
+            ops.push(op);
+        }
+        Write::Schedule(schedule) => {
+            ops.push(versioned(schedule, (Kind::NewSchedule, Kind::Schedule))?);
+        }
+        Write::ForgetSchedule(id) => {
+            ops.push(by_id(Kind::ForgetSchedule, Schedule::TABLE, id.as_uuid()));
+        }
+        Write::Webhook(webhook) => {
+            ops.push(versioned(webhook, (Kind::NewWebhook, Kind::Webhook))?);
+        }
+        Write::ForgetWebhook(id) => {
+            ops.push(by_id(Kind::ForgetWebhook, Webhook::TABLE, id.as_uuid()));
+        }
+    }
+    Ok(())
+}
+
+/// Log entries of one run.
+fn plan_log(task: TaskId, entries: &[LogEntry], ops: &mut Vec<Op>) -> Result<()> {
+    let Some(first) = entries.first().map(|entry| entry.cursor) else {
+        return Ok(());
+    };
+    let mut numbered = (first.seq..).zip(entries);
+    if first.seq == 0 || numbered.any(|(seq, entry)| entry.cursor.seq != seq) {
+        let message = format!("the log entries for {task} are not numbered from 1 without a gap");
+        return Err(Error::conflict(BACKEND, message));
+    }
+    let id = Cell::Id(task.as_uuid());
+    let run = Cell::Int(first.run.into());
+    let mut key = Some(("log", task.as_uuid(), first.run));
+    if first.seq > 1 {
+        ops.push(Op {
+            kind: Kind::LogFollows,
+            key: key.take(),
+            cells: vec![id.clone(), run.clone(), Cell::count(first.seq - 1)],
+        });
+    }
+    for entry in entries {
+        ops.push(Op {
+            kind: Kind::LogEntry,
+            key: key.take(),
+            cells: vec![
+                id.clone(),
+                run.clone(),
+                Cell::count(entry.cursor.seq),
+                json(entry, "log")?,
+            ],
+        });
+    }
+    Ok(())
+}
+
+/// A record whose changes are counted.
+trait Versioned: Record {
+    fn version(&mut self) -> &mut u64;
+}
+
+macro_rules! versioned {
+    ($($record:ty),*) => {
+        $(impl Versioned for $record {
+            fn version(&mut self) -> &mut u64 {
+                &mut self.version
+            }
+        })*
+    };
+}
+
+versioned!(Task, Repo, Workspace, Schedule, Webhook);
+
+/// Stored with the next version: as `kinds.0` if it is new, else as `kinds.1`.
+fn versioned<R: Versioned>(mut value: R, kinds: (Kind, Kind)) -> Result<Op> {
+    let version = value.version();
+    let kind = if *version == 0 { kinds.0 } else { kinds.1 };
+    *version = version.saturating_add(1);
+    record(&value, kind)
+}
+
+fn record<R: Record>(value: &R, kind: Kind) -> Result<Op> {
+    let cells = encode(value)?;
+    let key = match cells.first() {
+        Some(Cell::Id(id)) => Some((R::TABLE, *id, 0)),
+        _ => None,
+    };
+    Ok(Op { kind, key, cells })
+}
+
+fn by_id(kind: Kind, table: &'static str, id: Uuid) -> Op {
+    Op {
+        kind,
+        key: Some((table, id, 0)),
+        cells: vec![Cell::Id(id)],
+    }
+}
+
+fn outbox(kind: Kind, id: OutboxId) -> Op {
+    by_id(kind, OutboxEntry::TABLE, id.as_uuid())
+}
+
+impl Op {
+    /// Why this step found nothing to do: somebody else was faster.
+    pub(crate) fn conflict(&self) -> Error {
+        let what = match self.kind {
+            Kind::Guard | Kind::Run => {
+                "is not held in this epoch any more, has ended, or does not exist"
+            }
+            Kind::TakeOver => "cannot change hands: somebody else has it, or it has ended",
+            Kind::NewTask | Kind::NewRun | Kind::NewSchedule | Kind::NewWebhook => "exists already",
+            Kind::NewWorkspace | Kind::NewOutbox => "exists already",
+            Kind::NewRepo => "exists already, or another repository has its address",
+            Kind::Repo => {
+                "has changed since it was read, does not exist, or another repository has its address"
+            }
+            Kind::LogFollows | Kind::LogEntry => {
+                "has a log that does not end right before these entries"
+            }
+            _ => "has changed since it was read, or does not exist",
+        };
+        Error::new(
+            ErrorKind::Conflict,
+            BACKEND,
+            format!("{} {what}", self.subject()),
+        )
+    }
+
+    fn subject(&self) -> String {
+        let Some(Cell::Id(id)) = self.cells.first() else {
+            return "the record".to_owned();
+        };
+        let text = match self.kind {
+            Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver => Run::id_text,
+            Kind::NewRepo | Kind::Repo => Repo::id_text,
+            Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
+            Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,
+            Kind::NewWebhook | Kind::Webhook | Kind::ForgetWebhook => Webhook::id_text,
+            Kind::NewOutbox | Kind::Delivered | Kind::Postponed => OutboxEntry::id_text,
+            Kind::NewTask | Kind::Task | Kind::LogFollows | Kind::LogEntry | Kind::Audit => {
+                Task::id_text
+            }
+        };
+        text(*id)
+    }
+}

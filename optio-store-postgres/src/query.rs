@@ -1,0 +1,419 @@
+//! The reads, and the two small changes that answer with what they found.
+//!
+//! A query over tasks is led by the one of its conditions that leaves the fewest rows, which is written so that Postgres
+//! has no choice: what the planner believes about tables that grow by the second must not decide how long a page takes.
+
+use std::sync::Arc;
+
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _,
+    pool::PoolConnection,
+    postgres::{PgArguments, PgRow},
+};
+
+use optio_core::{
+    Error, Result, Timestamp,
+    id::{RepoId, TaskId},
+    money::Usd,
+    repo::{Repo, RepoUrl},
+    run::{Run, WorkerId},
+    schedule::Schedule,
+    store::{Audit, OnlyLive, OutboxEntry, RunQuery, TaskOrder, TaskQuery},
+    task::{StateName, Task},
+    transcript::{LogCursor, LogEntry},
+    webhook::Webhook,
+    workspace::Workspace,
+};
+
+use crate::{
+    BACKEND,
+    cell::Cell,
+    error::{is_lost, unreadable, unwritable},
+    record::{self, Record, decode, names, select},
+};
+
+/// A statement and what is filled in.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) sql: String,
+    cells: Vec<Cell>,
+}
+
+impl Query {
+    pub(crate) fn new(sql: impl Into<String>, cells: impl Into<Vec<Cell>>) -> Self {
+        Self {
+            sql: sql.into(),
+            cells: cells.into(),
+        }
+    }
+
+    fn arguments(&self) -> Result<PgArguments, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for cell in &self.cells {
+            cell.bind(&mut arguments)?;
+        }
+        Ok(arguments)
+    }
+
+    /// Whatever is asked here may be asked twice, so a connection that broke while it was idle is nobody's concern.
+    async fn fetch(self, pool: &PgPool) -> Result<Vec<PgRow>, sqlx::Error> {
+        let sql: Arc<str> = self.sql.as_str().into();
+        let arguments = self.arguments()?;
+        let first = sqlx::query_with(AssertSqlSafe(Arc::clone(&sql)), arguments)
+            .fetch_all(pool)
+            .await;
+        match first {
+            Err(error) if is_lost(&error) => {
+                let mut connection = live_connection(pool).await?;
+                sqlx::query_with(AssertSqlSafe(sql), self.arguments()?)
+                    .fetch_all(&mut *connection)
+                    .await
+            }
+            first => first,
+        }
+    }
+
+    pub(crate) async fn rows(self, pool: &PgPool) -> Result<Vec<PgRow>> {
+        self.fetch(pool).await.map_err(unreadable)
+    }
+
+    /// The records of all rows.
+    pub(crate) async fn records<R: Record>(self, pool: &PgPool) -> Result<Vec<R>> {
+        self.rows(pool).await?.iter().map(decode).collect()
+    }
+}
+
+/// A connection that answers; those that do not are closed on the way.
+async fn live_connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    loop {
+        let mut connection = pool.acquire().await?;
+        match connection.ping().await {
+            Ok(()) => return Ok(connection),
+            Err(_) => connection.close_on_drop(),
+        }
+    }
+}
+
+/// The record with this id.
+pub(crate) fn one<R: Record>(id: Cell) -> Query {
+    Query::new(format!("{} WHERE id = $1", select::<R>()), [id])
+}
+
+pub(crate) fn all_repos() -> Query {
+    Query::new(format!("{} ORDER BY id", select::<Repo>()), [])
+}
+
+pub(crate) fn repo_by_url(url: &RepoUrl) -> Query {
+    Query::new(
+        format!("{} WHERE identity = $1", select::<Repo>()),
+        [Cell::text(url.identity())],
+    )
+}
+
+pub(crate) fn all_workspaces() -> Query {
+    Query::new(
+        format!("{} ORDER BY repo, ordinal, id", select::<Workspace>()),
+        [],
+    )
+}
+
+pub(crate) fn all_schedules() -> Query {
+    Query::new(format!("{} ORDER BY id", select::<Schedule>()), [])
+}
+
+pub(crate) fn all_webhooks() -> Query {
+    Query::new(format!("{} ORDER BY id", select::<Webhook>()), [])
+}
+
+/// Values that are filled in, and their places in the text.
+#[derive(Debug, Default)]
+struct Values(Vec<Cell>);
+
+impl Values {
+    fn add(&mut self, cell: Cell) -> String {
+        self.0.push(cell);
+        format!("${}", self.0.len())
+    }
+}
+
+pub(crate) fn tasks(query: &TaskQuery) -> Query {
+    let mut values = Values::default();
+    let mut rest = Vec::new();
+    let (behind, order) = match query.order {
+        TaskOrder::Ascending => (">", "ASC"),
+        TaskOrder::Descending => ("<", "DESC"),
+    };
+    let few = few_tasks(query, &mut values);
+    if let Some(repo) = query.repo {
+        rest.push(format!("repo = {}", values.add(Cell::Id(repo.as_uuid()))));
+    }
+    if let Some(after) = query.after {
+        let after = values.add(Cell::Id(after.as_uuid()));
+        rest.push(format!("id {behind} {after}"));
+    }
+    let limit = query.limit.map_or_else(String::new, |limit| {
+        format!(" LIMIT {}", values.add(Cell::limit(limit)))
+    });
+    let mut states = query.states.clone();
+    states.sort_unstable();
+    states.dedup();
+    let states: Vec<String> = states
+        .iter()
+        .map(|state| format!("state = {}", values.add(Cell::Name(state.as_str()))))
+        .collect();
+    let columns = names::<Task>().join(", ");
+    let ordered = format!("ORDER BY id {order}{limit}");
+    let sql = match few {
+        Some(few) => {
+            if !states.is_empty() {
+                rest.push(format!("({})", states.join(" OR ")));
+            }
+            format!(
+                "WITH few AS MATERIALIZED ({} WHERE {few}) SELECT {columns}, body FROM few{} {ordered}",
+                select::<Task>(),
+                clause(&rest)
+            )
+        }
+        None if states.is_empty() => format!("{}{} {ordered}", select::<Task>(), clause(&rest)),
+        // a page of each state, in the order of the index, and the page of those
+        None => {
+            let pages: Vec<String> = states
+                .iter()
+                .map(|state| {
+                    let mut conditions = vec![state.clone()];
+                    conditions.extend_from_slice(&rest);
+                    format!("(SELECT id FROM tasks{} {ordered})", clause(&conditions))
+                })
+                .collect();
+            format!(
+                "WITH page AS MATERIALIZED (SELECT id FROM ({}) AS pages {ordered}) \
+                 SELECT {columns}, body FROM page JOIN tasks USING (id) ORDER BY id {order}",
+                pages.join(" UNION ALL ")
+            )
+        }
+    };
+    Query::new(sql, values.0)
+}
+
+/// The conditions that leave only a few tasks, whatever the others say.
+fn few_tasks(query: &TaskQuery, values: &mut Values) -> Option<String> {
+    let mut few = Vec::new();
+    if let Some((source, key)) = &query.ticket {
+        let source = values.add(Cell::text(source));
+        let key = values.add(Cell::text(key));
+        few.push(format!("ticket_source = {source} AND ticket_key = {key}"));
+    }
+    if let Some(parent) = query.parent {
+        let parent = values.add(Cell::Id(parent.as_uuid()));
+        few.push(format!("parent = {parent}"));
+    }
+    if let Some(task) = query.depends_on {
+        let task = values.add(Cell::Id(task.as_uuid()));
+        few.push(format!("depends_on @> ARRAY[{task}::uuid]"));
+    }
+    (!few.is_empty()).then(|| few.join(" AND "))
+}
+
+fn clause(conditions: &[String]) -> String {
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    }
+}
+
+pub(crate) fn runs(query: RunQuery) -> Query {
+    let mut values = Values::default();
+    let mut asked = Vec::new();
+    if let Some(task) = query.task {
+        asked.push(format!("task = {}", values.add(Cell::Id(task.as_uuid()))));
+    }
+    if let Some(workspace) = query.workspace {
+        let workspace = values.add(Cell::Id(workspace.as_uuid()));
+        asked.push(format!("workspace = {workspace}"));
+    }
+    if query.only_live == OnlyLive::Yes {
+        asked.push("live".to_owned());
+    }
+    let sql = format!("{}{} ORDER BY id", select::<Run>(), clause(&asked));
+    Query::new(sql, values.0)
+}
+
+pub(crate) fn counts() -> Query {
+    Query::new("SELECT state, count(*) FROM tasks GROUP BY state", [])
+}
+
+pub(crate) async fn count_tasks(pool: &PgPool) -> Result<Vec<(StateName, u64)>> {
+    let mut counted = Vec::new();
+    for row in counts().rows(pool).await? {
+        let state: &str = row.try_get(0).map_err(unreadable)?;
+        let state = state.parse().map_err(|error| {
+            Error::corrupt(BACKEND, format!("the table tasks is damaged: {error}"))
+        })?;
+        let count: i64 = row.try_get(1).map_err(unreadable)?;
+        counted.push((state, count.unsigned_abs()));
+    }
+    counted.sort_unstable_by_key(|(state, _)| *state);
+    Ok(counted)
+}
+
+pub(crate) fn history(task: TaskId) -> Query {
+    Query::new(
+        "SELECT task, body FROM audit WHERE task = $1 ORDER BY n",
+        [Cell::Id(task.as_uuid())],
+    )
+}
+
+pub(crate) fn audit(task: TaskId, row: &PgRow) -> Result<Audit> {
+    let read: Result<Audit, String> = record::body(row, 1);
+    read.and_then(|audit| {
+        if audit.task == task {
+            Ok(audit)
+        } else {
+            Err(format!("a line speaks of {}", audit.task))
+        }
+    })
+    .map_err(|reason| {
+        Error::corrupt(
+            BACKEND,
+            format!("the history of {task} in the table audit is damaged: {reason}"),
+        )
+    })
+}
+
+pub(crate) fn log(task: TaskId, after: LogCursor, limit: usize) -> Query {
+    Query::new(
+        "SELECT run, seq, body FROM log WHERE task = $1 AND (run, seq) > ($2, $3) \
+         ORDER BY run, seq LIMIT $4",
+        [
+            Cell::Id(task.as_uuid()),
+            Cell::Int(after.run.into()),
+            Cell::count(after.seq),
+            Cell::limit(limit),
+        ],
+    )
+}
+
+pub(crate) fn log_tail(task: TaskId, limit: usize) -> Query {
+    Query::new(
+        "SELECT run, seq, body FROM log WHERE task = $1 ORDER BY run DESC, seq DESC LIMIT $2",
+        [Cell::Id(task.as_uuid()), Cell::limit(limit)],
+    )
+}
+
+pub(crate) fn log_entry(task: TaskId, row: &PgRow) -> Result<LogEntry> {
+    let place = |column| row.try_get::<i64, _>(column).unwrap_or(-1);
+    let (run, seq) = (place(0), place(1));
+    let read: Result<LogEntry, String> = record::body(row, 2);
+    read.and_then(|entry| {
+        if (i64::from(entry.cursor.run), entry.cursor.seq) == (run, seq.unsigned_abs()) {
+            Ok(entry)
+        } else {
+            Err(format!("its body says {}", entry.cursor))
+        }
+    })
+    .map_err(|reason| {
+        let message =
+            format!("log entry {run}.{seq} of {task} in the table log is damaged: {reason}");
+        Error::corrupt(BACKEND, message)
+    })
+}
+
+pub(crate) fn spent(repo: Option<RepoId>, since: Timestamp) -> Query {
+    let sum = "SELECT coalesce(sum(cost_micros), 0)::bigint FROM runs WHERE started_at >= $1";
+    match repo {
+        None => Query::new(sum, [Cell::time(since)]),
+        Some(repo) => Query::new(
+            format!("{sum} AND repo = $2"),
+            [Cell::time(since), Cell::Id(repo.as_uuid())],
+        ),
+    }
+}
+
+pub(crate) async fn sum(query: Query, pool: &PgPool) -> Result<Usd> {
+    let rows = query.rows(pool).await?;
+    let micros: i64 = match rows.first() {
+        Some(row) => row.try_get(0).map_err(unreadable)?,
+        None => 0,
+    };
+    Ok(Usd::from_micros(micros.unsigned_abs()))
+}
+
+/// Due entries that nobody else is claiming at this moment.
+pub(crate) const CLAIM: &str = "WITH due AS MATERIALIZED (\
+       SELECT id FROM outbox WHERE due_at <= $2 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED) \
+     UPDATE outbox SET due_at = $1, attempts = attempts + 1 FROM due WHERE outbox.id = due.id \
+     RETURNING outbox.id, not_before, attempts, body";
+
+/// Claims outbox entries.
+pub(crate) async fn claim(
+    pool: &PgPool,
+    now: Timestamp,
+    until: Timestamp,
+    limit: usize,
+) -> Result<Vec<OutboxEntry>> {
+    let cells = [Cell::time(until), Cell::time(now), Cell::limit(limit)];
+    let rows = Query::new(CLAIM, cells)
+        .fetch(pool)
+        .await
+        .map_err(unwritable)?;
+    let mut claimed = Vec::with_capacity(rows.len());
+    let mut first_damaged = None;
+    for row in &rows {
+        match outbox_entry(row) {
+            Ok(entry) => claimed.push(entry),
+            // it stays claimed for a while, and must not hold up the others
+            Err(error) => {
+                tracing::error!(%error, "skipped an outbox entry");
+                first_damaged.get_or_insert(error);
+            }
+        }
+    }
+    claimed.sort_unstable_by_key(|entry| entry.id);
+    match first_damaged {
+        Some(error) if claimed.is_empty() => Err(error),
+        _ => Ok(claimed),
+    }
+}
+
+fn outbox_entry(row: &PgRow) -> Result<OutboxEntry> {
+    let damaged = |reason: &str| record::damaged::<OutboxEntry>(row, reason);
+    let mut entry: OutboxEntry = record::body(row, 3).map_err(|reason| damaged(&reason))?;
+    let id = Cell::Id(entry.id.as_uuid());
+    id.agrees(row, 0)
+        .map_err(|found| damaged(&format!("its column id holds {found}, its body {id}")))?;
+    // these change after it was written, so their columns are the truth
+    let not_before: i64 = row.try_get(1).map_err(unreadable)?;
+    if entry.not_before.as_microsecond() != not_before {
+        entry.not_before =
+            Timestamp::from_microsecond(not_before).map_err(|error| damaged(&error.to_string()))?;
+    }
+    let attempts: i64 = row.try_get(2).map_err(unreadable)?;
+    entry.attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+    Ok(entry)
+}
+
+pub(crate) const LEASE: &str = "INSERT INTO leases (name, holder, until) VALUES ($1, $2, $3) \
+     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until \
+     WHERE leases.holder = excluded.holder OR leases.until <= $4 RETURNING 1";
+
+/// Takes or renews a lease.
+pub(crate) async fn lease(
+    pool: &PgPool,
+    name: &str,
+    holder: &WorkerId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<bool> {
+    let cells = [
+        Cell::text(name),
+        Cell::text(&holder.0),
+        Cell::time(until),
+        Cell::time(now),
+    ];
+    let taken = Query::new(LEASE, cells)
+        .fetch(pool)
+        .await
+        .map_err(unwritable)?;
+    Ok(!taken.is_empty())
+}

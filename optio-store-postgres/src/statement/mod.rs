@@ -1,0 +1,236 @@
+//! The statements that carry steps out, each for any number of rows at once: a column of values travels as one array.
+
+mod take_over;
+
+use std::{
+    fmt::Write as _,
+    sync::{Arc, LazyLock},
+};
+
+use sqlx::{AssertSqlSafe, PgConnection, postgres::PgArguments};
+
+use optio_core::{
+    repo::Repo, run::Run, schedule::Schedule, store::OutboxEntry, task::Task, webhook::Webhook,
+    workspace::Workspace,
+};
+
+use crate::{
+    cell::{Cell, Type},
+    op::{Kind, Op},
+    record::Record,
+};
+
+/// Whether each row must have found what it looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    /// As many rows are changed, or found, as are given.
+    All,
+    /// Nothing to change is fine.
+    Anything,
+}
+
+/// A statement for any number of rows.
+#[derive(Debug)]
+struct Statement {
+    sql: Arc<str>,
+    columns: Vec<Type>,
+    expect: Expect,
+}
+
+static STATEMENTS: LazyLock<Vec<Statement>> =
+    LazyLock::new(|| Kind::ALL.iter().map(|kind| statement(*kind)).collect());
+
+fn statement(kind: Kind) -> Statement {
+    match kind {
+        // locked, so that the run cannot change hands before this commit is stored
+        Kind::Guard => found(
+            "runs",
+            &[Type::Id, Type::Int],
+            "runs.id = given.c1 AND runs.epoch = given.c2 AND runs.live FOR NO KEY UPDATE OF runs",
+        ),
+        Kind::NewTask => insert::<Task>(),
+        Kind::Task => update_version::<Task>(),
+        Kind::NewRun => insert::<Run>(),
+        Kind::Run => update::<Run>("runs.epoch = given.c4 AND runs.live"),
+        Kind::TakeOver => take_over::statement(),
+        Kind::NewRepo => insert::<Repo>(),
+        Kind::Repo => update_version::<Repo>(),
+        Kind::NewWorkspace => insert::<Workspace>(),
+        Kind::Workspace => update_version::<Workspace>(),
+        Kind::ForgetWorkspace => {
+            let columns = vec![Type::Id, Type::Int];
+            Statement {
+                sql: format!(
+                    "DELETE FROM workspaces USING {} \
+                     WHERE workspaces.id = given.c1 AND workspaces.version = given.c2",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::All,
+            }
+        }
+        Kind::NewSchedule => insert::<Schedule>(),
+        Kind::Schedule => update_version::<Schedule>(),
+        Kind::ForgetSchedule => delete("schedules"),
+        Kind::NewWebhook => insert::<Webhook>(),
+        Kind::Webhook => update_version::<Webhook>(),
+        Kind::ForgetWebhook => delete("webhooks"),
+        // not locked: what is in a log stays there
+        Kind::LogFollows => found(
+            "log",
+            &[Type::Id, Type::Int, Type::Int],
+            "log.task = given.c1 AND log.run = given.c2 AND log.seq = given.c3",
+        ),
+        Kind::LogEntry => insert_into(
+            "log",
+            &[
+                ("task", Type::Id),
+                ("run", Type::Int),
+                ("seq", Type::Int),
+                ("body", Type::Text),
+            ],
+        ),
+        Kind::Audit => insert_into("audit", &[("task", Type::Id), ("body", Type::Text)]),
+        Kind::NewOutbox => insert::<OutboxEntry>(),
+        Kind::Delivered => delete("outbox"),
+        Kind::Postponed => {
+            let columns = vec![Type::Id, Type::Int];
+            Statement {
+                sql: format!(
+                    "UPDATE outbox SET not_before = given.c2, due_at = given.c2 FROM {} \
+                     WHERE outbox.id = given.c1",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::Anything,
+            }
+        }
+    }
+}
+
+/// The given rows as a table `given (c1, c2, ...)`.
+fn given(columns: &[Type]) -> String {
+    let (mut arrays, mut names) = (String::new(), String::new());
+    for (n, column) in columns.iter().enumerate() {
+        let comma = if n == 0 { "" } else { ", " };
+        // writing to a string cannot fail
+        let _ = write!(arrays, "{comma}${}::{}", n + 1, column.list());
+        let _ = write!(names, "{comma}c{}", n + 1);
+    }
+    format!("unnest({arrays}) AS given ({names})")
+}
+
+fn with_body<R: Record>() -> Vec<(&'static str, Type)> {
+    let mut columns = R::COLUMNS.to_vec();
+    columns.push(("body", Type::Text));
+    columns
+}
+
+fn insert<R: Record>() -> Statement {
+    insert_into(R::TABLE, &with_body::<R>())
+}
+
+fn insert_into(table: &str, columns: &[(&str, Type)]) -> Statement {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+    let types: Vec<Type> = columns.iter().map(|(_, kind)| *kind).collect();
+    let values: Vec<String> = (1..)
+        .zip(&types)
+        .map(|(n, kind)| format!("c{n}{}", kind.cast()))
+        .collect();
+    Statement {
+        sql: format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM {} ON CONFLICT DO NOTHING",
+            names.join(", "),
+            values.join(", "),
+            given(&types)
+        )
+        .into(),
+        columns: types,
+        expect: Expect::All,
+    }
+}
+
+/// Changes rows whose stored version is one less than the given one.
+fn update_version<R: Record>() -> Statement {
+    update::<R>(&format!("{}.version = given.c2 - 1", R::TABLE))
+}
+
+fn update<R: Record>(condition: &str) -> Statement {
+    let table = R::TABLE;
+    let columns = with_body::<R>();
+    let assignments: Vec<String> = (1..)
+        .zip(&columns)
+        .skip(1)
+        .map(|(n, (name, kind))| format!("{name} = given.c{n}{}", kind.cast()))
+        .collect();
+    let types: Vec<Type> = columns.iter().map(|(_, kind)| *kind).collect();
+    Statement {
+        sql: format!(
+            "UPDATE {table} SET {} FROM {} WHERE {table}.id = given.c1 AND {condition}",
+            assignments.join(", "),
+            given(&types)
+        )
+        .into(),
+        columns: types,
+        expect: Expect::All,
+    }
+}
+
+fn delete(table: &str) -> Statement {
+    Statement {
+        sql: format!("DELETE FROM {table} WHERE id = ANY($1::uuid[])").into(),
+        columns: vec![Type::Id],
+        expect: Expect::Anything,
+    }
+}
+
+/// Looks the given rows up.
+fn found(table: &str, columns: &[Type], condition: &str) -> Statement {
+    Statement {
+        sql: format!("SELECT FROM {table}, {} WHERE {condition}", given(columns)).into(),
+        columns: columns.to_vec(),
+        expect: Expect::All,
+    }
+}
+
+/// Carries out steps of one kind. False if one of them did not find what it looks for; then the caller rolls back.
+pub(crate) async fn carry_out(
+    connection: &mut PgConnection,
+    kind: Kind,
+    ops: &[&Op],
+) -> Result<bool, sqlx::Error> {
+    let statement = &STATEMENTS[kind as usize];
+    if kind == Kind::TakeOver {
+        return take_over::carry_out(connection, &statement.sql, ops).await;
+    }
+    let done = execute(connection, statement, ops).await?;
+    Ok(statement.expect == Expect::Anything || done == ops.len() as u64)
+}
+
+async fn execute(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    ops: &[&Op],
+) -> Result<u64, sqlx::Error> {
+    let mut arguments = PgArguments::default();
+    for (n, column) in statement.columns.iter().enumerate() {
+        let cells = ops.iter().map(|op| op.cells.get(n).unwrap_or(&Cell::Null));
+        Cell::bind_column(*column, cells, &mut arguments)?;
+    }
+    let done = sqlx::query_with(AssertSqlSafe(Arc::clone(&statement.sql)), arguments)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Every statement text, to look at their plans.
+#[cfg(test)]
+pub(crate) fn texts() -> Vec<Arc<str>> {
+    STATEMENTS
+        .iter()
+        .map(|statement| Arc::clone(&statement.sql))
+        .chain([take_over::WRITE.into()])
+        .collect()
+}

@@ -1,0 +1,8 @@
+//! The store against real servers.
+
+mod server;
+mod contract;
+mod trouble;
+mod sharing;
+mod plans;
+mod damage;

@@ -1,0 +1,233 @@
+//! What goes wrong between a replica and its database, and what callers notice of it.
+
+use std::time::Duration;
+
+use optio_core::{
+    ErrorKind, Retry,
+    conformance::sample,
+    store::{Commit, Store, Write},
+};
+use sqlx::Connection as _;
+
+use super::server::Database;
+use crate::{Migrations, PostgresOptions, PostgresStore};
+
+fn new_task(n: u64) -> Commit {
+    Commit::new().with(Write::Task(sample::task(n)))
+}
+
+const SOMEBODY_WAITS_FOR_A_LOCK: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity \
+     WHERE application_name = 'optio' AND wait_event_type = 'Lock' AND datname = current_database())";
+
+const END_WHO_WAITS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+     WHERE application_name = 'optio' AND wait_event_type = 'Lock' AND datname = current_database()";
+
+#[tokio::test]
+async fn a_connection_that_breaks_in_the_middle_of_a_commit_is_not_noticed() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    let mut other = database.connection().await;
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE audit")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let commit = new_task(1).with(Write::Audit(sample::audit(1, "submitted")));
+    let (committed, ()) = tokio::join!(store.commit(commit), async {
+        // its task is written, its history is not
+        database.until(SOMEBODY_WAITS_FOR_A_LOCK).await;
+        database.run(END_WHO_WAITS).await;
+        lock.rollback().await.unwrap();
+    });
+    committed.unwrap();
+    assert_eq!(store.task(sample::task_id(1)).await.unwrap().version, 1);
+    assert_eq!(store.history(sample::task_id(1)).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn connections_that_broke_while_idle_are_replaced() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    store.commit(new_task(1)).await.unwrap();
+    store.task(sample::task_id(1)).await.unwrap();
+    let (task, tasks) = (sample::task_id(1), optio_core::store::TaskQuery::default());
+    tokio::try_join!(store.task(task), store.tasks(&tasks), store.repos()).unwrap();
+    database
+        .run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'optio' AND datname = current_database()")
+        .await;
+    store.task(task).await.unwrap();
+    store.commit(new_task(2)).await.unwrap();
+    assert_eq!(store.tasks(&tasks).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_unavailable_for_now() {
+    let database = Database::create().await;
+    let options = PostgresOptions::default().with_statement_timeout(Duration::from_millis(100));
+    let store = database.store_with(options).await;
+    let mut other = database.connection().await;
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE tasks")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    for error in [
+        store.task(sample::task_id(1)).await.unwrap_err(),
+        store.commit(new_task(1)).await.unwrap_err(),
+    ] {
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (ErrorKind::Unavailable, Retry::Later)
+        );
+        assert!(
+            error.message().contains("it took longer than is allowed"),
+            "{error}"
+        );
+    }
+    lock.rollback().await.unwrap();
+    store.commit(new_task(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lock_that_is_held_too_long_is_unavailable_for_now() {
+    let database = Database::create().await;
+    let options = PostgresOptions::default().with_lock_timeout(Duration::from_millis(100));
+    let store = database.store_with(options).await;
+    let mut other = database.connection().await;
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE tasks")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let error = store.commit(new_task(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.message().contains("held a lock"), "{error}");
+}
+
+#[tokio::test]
+async fn an_exhausted_pool_is_unavailable_for_now() {
+    let database = Database::create().await;
+    let options = PostgresOptions::default()
+        .with_max_connections(2)
+        .with_acquire_timeout(Duration::from_millis(200));
+    let store = database.store_with(options).await;
+    store.commit(new_task(1)).await.unwrap();
+    let mut other = database.connection().await;
+    let mut lock = other.begin().await.unwrap();
+    sqlx::query("LOCK TABLE tasks")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let (first, ()) = tokio::join!(store.task(sample::task_id(1)), async {
+        database.until(SOMEBODY_WAITS_FOR_A_LOCK).await;
+        let error = store.repos().await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (ErrorKind::Unavailable, Retry::Later)
+        );
+        lock.rollback().await.unwrap();
+    });
+    first.unwrap();
+    store.repos().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deadlock_with_another_session_is_done_over() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    for n in [1, 2] {
+        store.commit(new_task(n)).await.unwrap();
+    }
+    let mut other = database.connection().await;
+    let mut locks = other.begin().await.unwrap();
+    // so that it is the store whose patience ends first
+    sqlx::query("SET deadlock_timeout = '60s'")
+        .execute(&mut *locks)
+        .await
+        .unwrap();
+    let update = "UPDATE tasks SET version = version WHERE id = $1";
+    sqlx::query(update)
+        .bind(sample::task_id(2).as_uuid())
+        .execute(&mut *locks)
+        .await
+        .unwrap();
+    let mut changed = Commit::new();
+    for n in [1, 2] {
+        let mut task = store.task(sample::task_id(n)).await.unwrap();
+        task.title = "changed".to_owned();
+        changed = changed.with(Write::Task(task));
+    }
+    let (committed, ()) = tokio::join!(store.commit(changed), async {
+        database.until(SOMEBODY_WAITS_FOR_A_LOCK).await;
+        sqlx::query(update)
+            .bind(sample::task_id(1).as_uuid())
+            .execute(&mut *locks)
+            .await
+            .unwrap();
+        locks.commit().await.unwrap();
+    });
+    committed.unwrap();
+    for n in [1, 2] {
+        assert_eq!(
+            store.task(sample::task_id(n)).await.unwrap().title,
+            "changed"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unavailable_and_the_password_stays_unsaid() {
+    let url = "postgres://optio:hunter2@127.0.0.1:1/optio";
+    let error = PostgresStore::connect(url, PostgresOptions::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let text = format!("{error} {error:?}");
+    assert!(!text.contains("hunter2"), "{text}");
+    assert!(text.contains("optio at 127.0.0.1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_the_present_one_is_refused_with_the_way_out() {
+    let database = Database::create().await;
+    let refuse = PostgresOptions::default().with_migrations(Migrations::Refuse);
+    let behind = PostgresStore::connect(&database.url(), refuse.clone()).await;
+    assert_eq!(behind.as_ref().unwrap_err().kind(), ErrorKind::Unsupported);
+    assert!(
+        behind
+            .unwrap_err()
+            .message()
+            .contains("run `optio migrate`")
+    );
+    PostgresStore::migrate(&database.url(), &refuse)
+        .await
+        .unwrap();
+    database.store_with(refuse.clone()).await;
+    database
+        .run("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'later', true, '', 0)")
+        .await;
+    for options in [refuse, PostgresOptions::default()] {
+        let newer = PostgresStore::connect(&database.url(), options)
+            .await
+            .unwrap_err();
+        assert_eq!(newer.kind(), ErrorKind::Unsupported);
+        assert!(
+            newer
+                .message()
+                .contains("written by a newer optio (schema 99"),
+            "{newer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_closed_store_has_stored_what_it_took_and_takes_no_more() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    let (committed, ()) = tokio::join!(store.commit(new_task(1)), store.close());
+    committed.unwrap();
+    let error = store.commit(new_task(2)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let again = database.store().await;
+    assert_eq!(again.task(sample::task_id(1)).await.unwrap().version, 1);
+}

@@ -1,0 +1,244 @@
+//! The one writer of a process: it takes all that waits, carries it out in one transaction, and answers once that is
+//! stored.
+//!
+//! Durability costs a sync of the server's disk for each transaction, and each statement a way over the network; so
+//! commits that come while the last transaction was under way share the next one. Each succeeds or fails by itself:
+//! `batch` sees to that. What fails for a reason that passes (a deadlock with another replica, a connection that broke)
+//! is done over here, and if the connection breaks at the very end, Postgres is asked what has become of it.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use optio_core::{Error, ErrorKind, Result};
+
+use crate::{
+    BACKEND, batch,
+    error::{closed, detail, failed, is_lost, is_passing},
+    op::Op,
+};
+
+/// How many commits may wait before callers have to.
+pub(crate) const WAITING: usize = 1024;
+/// How many commits share a transaction at most.
+const BATCH: usize = 512;
+/// How often a batch is tried.
+const ATTEMPTS: u32 = 6;
+/// The pause after the first try; each further one is twice as long, and all of them vary.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The steps of a commit, what came of them, and where to send that.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) steps: Vec<Op>,
+    pub(crate) result: Option<Result<()>>,
+    reply: oneshot::Sender<Result<()>>,
+}
+
+impl Job {
+    /// A job, and where its result will come.
+    pub(crate) fn new(steps: Vec<Op>) -> (Self, oneshot::Receiver<Result<()>>) {
+        let (reply, answer) = oneshot::channel();
+        let job = Self {
+            steps,
+            result: None,
+            reply,
+        };
+        (job, answer)
+    }
+
+    /// Sends the result; instead of it the failure of the whole batch, if there was one.
+    fn answer(self, failure: Option<&Failure>) {
+        let result = match failure {
+            Some(failure) => Err(failure.meaning()),
+            None => self.result.unwrap_or_else(|| Err(closed())),
+        };
+        // nobody may be waiting any more: dropping a call does not undo it
+        let _ = self.reply.send(result);
+    }
+}
+
+/// Why a batch was not stored, or may not be.
+#[derive(Debug)]
+enum Failure {
+    /// Nothing of it is stored.
+    Undone(sqlx::Error),
+    /// The connection broke while the transaction ended: it may be stored or not.
+    InDoubt {
+        transaction: String,
+        error: sqlx::Error,
+    },
+}
+
+impl Failure {
+    fn meaning(&self) -> Error {
+        match self {
+            Self::Undone(error) => failed("write", error),
+            Self::InDoubt { error, .. } => Error::new(
+                ErrorKind::Unavailable,
+                BACKEND,
+                format!(
+                    "the connection to the database broke in the middle of a commit, and whether it is stored cannot be told: read it again ({})",
+                    detail(error)
+                ),
+            ),
+        }
+    }
+}
+
+/// Writes until `closing`, or until nobody can ask any more; then closes the connections.
+pub(crate) async fn write(
+    writer: PgPool,
+    readers: PgPool,
+    mut jobs: mpsc::Receiver<Job>,
+    closing: CancellationToken,
+) {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        tokio::select! {
+            biased;
+            taken = jobs.recv_many(&mut batch, BATCH) => if taken == 0 { break },
+            () = closing.cancelled(), if !jobs.is_closed() => {
+                jobs.close(); // what waits already is still carried out
+                continue;
+            }
+        }
+        let failure = persist(&writer, &mut batch).await.err();
+        if let Some(failure) = &failure {
+            let error = failure.meaning();
+            tracing::error!(%error, commits = batch.len(), "a batch of commits could not be written");
+        }
+        for job in batch.drain(..) {
+            job.answer(failure.as_ref());
+        }
+    }
+    readers.close().await;
+    writer.close().await;
+}
+
+/// Carries out a batch, more than once if that helps.
+async fn persist(pool: &PgPool, batch: &mut [Job]) -> Result<(), Failure> {
+    let mut attempt = 1;
+    loop {
+        let failure = match transact(pool, batch).await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        let undone = match failure {
+            Failure::Undone(error) => error,
+            Failure::InDoubt { transaction, error } => match fate(pool, &transaction).await {
+                Some(Fate::Committed) => return Ok(()),
+                Some(Fate::Aborted) => error,
+                None => return Err(Failure::InDoubt { transaction, error }),
+            },
+        };
+        if attempt == ATTEMPTS || !(is_passing(&undone) || is_lost(&undone)) {
+            return Err(Failure::Undone(undone));
+        }
+        tracing::debug!(error = %detail(&undone), attempt, "a batch of commits is tried again");
+        pause(attempt).await;
+        attempt += 1;
+    }
+}
+
+async fn pause(attempt: u32) {
+    let longest = PAUSE.saturating_mul(1 << (attempt - 1));
+    tokio::time::sleep(longest.mul_f64(rand::random_range(0.5..1.0))).await;
+}
+
+/// What became of a transaction.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Committed,
+    Aborted,
+}
+
+/// Asks Postgres what became of a transaction whose connection broke. None if it cannot tell, or not in time.
+async fn fate(pool: &PgPool, transaction: &str) -> Option<Fate> {
+    for attempt in 1..=ATTEMPTS {
+        let status: Result<Option<String>, sqlx::Error> =
+            sqlx::query_scalar("SELECT pg_xact_status($1::text::xid8)")
+                .bind(transaction)
+                .fetch_one(pool)
+                .await;
+        match status {
+            Ok(Some(status)) if status == "committed" => return Some(Fate::Committed),
+            Ok(Some(status)) if status == "aborted" => return Some(Fate::Aborted),
+            // its connection may not have noticed yet that we are gone
+            Ok(Some(_)) => {}
+            Ok(None) => return None,
+            Err(error) if is_lost(&error) => {}
+            Err(_) => return None,
+        }
+        pause(attempt).await;
+    }
+    None
+}
+
+/// Carries out a batch in one transaction and leaves its results in the jobs.
+async fn transact(pool: &PgPool, jobs: &mut [Job]) -> Result<(), Failure> {
+    let mut connection = pool.acquire().await.map_err(Failure::Undone)?;
+    let outcome = transact_on(&mut connection, jobs).await;
+    let broken = match &outcome {
+        Ok(()) => false,
+        // a transaction that failed is ended; a connection in doubt is not used again
+        Err(Failure::Undone(error)) => {
+            is_lost(error) || run(&mut connection, "ROLLBACK").await.is_err()
+        }
+        Err(Failure::InDoubt { .. }) => true,
+    };
+    if broken {
+        connection.close_on_drop();
+    }
+    outcome
+}
+
+async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<(), Failure> {
+    let mut transaction = begin(connection).await.map_err(Failure::Undone)?;
+    // one that stands alone is as well tried in its own order, for the reason if it fails
+    if jobs.len() < 2 {
+        batch::one_by_one(connection, jobs).await
+    } else {
+        match batch::at_once(connection, jobs).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                run(connection, "ROLLBACK").await.map_err(Failure::Undone)?;
+                transaction = begin(connection).await.map_err(Failure::Undone)?;
+                batch::one_by_one(connection, jobs).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+    .map_err(Failure::Undone)?;
+    run(connection, "COMMIT").await.map_err(|error| {
+        if is_lost(&error) {
+            Failure::InDoubt { transaction, error }
+        } else {
+            Failure::Undone(error)
+        }
+    })
+}
+
+/// Begins a transaction and gives its number, by which its fate can be asked for.
+async fn begin(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    use sqlx::{Executor as _, Row as _};
+    let row = connection
+        .fetch_one(sqlx::raw_sql("BEGIN; SELECT pg_current_xact_id()::text"))
+        .await?;
+    row.try_get(0)
+}
+
+/// A statement without rows and without values.
+pub(crate) async fn run(
+    connection: &mut PgConnection,
+    sql: &'static str,
+) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(sql).execute(connection).await.map(|_| ())
+}
+
+/// The error for whoever asks a store that is closed, or whose writer is gone.
+pub(crate) fn gone<T>(_: T) -> Error {
+    closed()
+}
