@@ -1,10 +1,13 @@
 //! The output of a run in memory, and following it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::{
     error::Result,
@@ -19,7 +22,8 @@ const PIECE: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(super) struct Spool {
     written: Arc<Mutex<Written>>,
-    changes: Arc<watch::Sender<u64>>,
+    /// Wakes those who follow, always in the same order.
+    changes: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +37,7 @@ impl Spool {
     pub(super) fn new() -> Self {
         Self {
             written: Arc::default(),
-            changes: Arc::new(watch::Sender::new(0)),
+            changes: Arc::default(),
         }
     }
 
@@ -58,7 +62,6 @@ impl Spool {
 
     pub(super) fn follow(&self, from: OutputOffset) -> Follower {
         Follower {
-            changes: self.changes.subscribe(),
             spool: self.clone(),
             at: from,
         }
@@ -70,7 +73,7 @@ impl Spool {
             write(&mut written);
         }
         drop(written);
-        self.changes.send_modify(|changes| *changes += 1);
+        self.changes.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, Written> {
@@ -96,7 +99,6 @@ fn rest(bytes: &[u8], from: u64) -> Option<Bytes> {
 #[derive(Debug)]
 pub(super) struct Follower {
     spool: Spool,
-    changes: watch::Receiver<u64>,
     at: OutputOffset,
 }
 
@@ -104,8 +106,10 @@ pub(super) struct Follower {
 impl Output for Follower {
     async fn next(&mut self) -> Result<Piece> {
         loop {
-            self.changes.mark_unchanged();
-            // marked first, so that what is written after this look wakes us
+            let spool = self.spool.clone();
+            let mut changed = pin!(spool.changes.notified());
+            // listening begins before the look, so that what is written after it wakes us
+            changed.as_mut().enable();
             if let Some(piece) = self.spool.piece(self.at) {
                 match &piece {
                     Piece::Stdout(bytes) => self.at.stdout += bytes.len() as u64,
@@ -114,8 +118,7 @@ impl Output for Follower {
                 }
                 return Ok(piece);
             }
-            // the sender lives in our own spool, so waiting cannot fail
-            let _ = self.changes.changed().await;
+            changed.await;
         }
     }
 }
