@@ -2,11 +2,12 @@
 -- ARGV: task, repo, score, delay in ms, job, worker, token, lease in ms.
 -- Returns nothing, or who else holds a claim on the task.
 local task, repo, score, delay, job, worker, token, lease = unpack(ARGV)
-local holder = call('HGET', HOLDER, task)
-if holder and holder ~= worker then
-  return finish(holder)
-end
-if holder then
+local claim = call('HGET', HELD, task)
+if claim then
+  local _, holder = claim_parts(claim)
+  if holder ~= worker then
+    return finish(holder)
+  end
   let_go(task)
 end
 take(task)

@@ -1,6 +1,6 @@
 //! An entry as the scripts keep it, and what is read back.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use optio_core::{
     clock::{Timestamp, elapsed},
@@ -83,20 +83,22 @@ pub(super) type Seen = (
     u32,
     u32,
     HashMap<String, String>,
-    HashMap<String, u32>,
-    BTreeMap<String, u32>,
+    HashMap<String, String>,
     HashSet<String>,
 );
 
 /// Everything that waits, what is due first, by rank; then what has to wait, by its moment. With the reasons.
 pub(super) fn waiting(seen: &Seen) -> Result<Vec<Waiting>> {
-    let (now, total, global, per_repo, entries, at_work, limits, held) = seen;
+    let (now, total, global, per_repo, entries, counts, held) = seen;
     let mut waiting = Vec::with_capacity(entries.len());
     for (task, entry) in entries {
         let (due, job) = parts(entry)?;
-        let repo = job.repo.to_string();
-        let working = at_work.get(&repo).copied().unwrap_or(0);
-        let limit = limits.get(&repo).copied().unwrap_or(*per_repo);
+        let count = |of| {
+            let count = counts.get(&format!("{of}:{}", job.repo));
+            count.and_then(|count| count.parse().ok())
+        };
+        let working = count("work").unwrap_or(0);
+        let limit = count("limit").unwrap_or(*per_repo);
         let why = match job.not_before {
             Some(until) if due > *now => WaitReason::NotBefore { until },
             _ if held.contains(task) => WaitReason::OwnRun,

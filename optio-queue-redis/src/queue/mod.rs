@@ -118,7 +118,7 @@ impl RedisQueue {
         script.arg("global").arg(limits.global);
         script.arg("per_repo").arg(limits.per_repo);
         for (repo, limit) in &limits.repos {
-            script.arg(repo.to_string()).arg(*limit);
+            script.arg(format!("limit:{repo}")).arg(*limit);
         }
         self.redis.run_again(&script).await
     }
@@ -143,17 +143,16 @@ impl Queue for RedisQueue {
                 .arg(token.to_string())
                 .arg(millis(lease))
                 .arg(limits.as_ref().map_or("", |_| "known"));
-            let answer: Vec<String> = self.redis.run(&script).await?;
-            match (answer.as_slice(), limits) {
-                ([], _) => return Ok(None),
-                ([_], Some(limits)) => {
+            let answer: Option<String> = self.redis.run(&script).await?;
+            match (answer, limits) {
+                (None, _) => return Ok(None),
+                (Some(answer), Some(limits)) if answer == "limits" => {
                     tracing::warn!("redis has lost the limits of the queue: they are set again");
                     self.send_limits(&limits).await?;
                 }
-                ([_, job], _) => {
-                    return Ok(Some(Claim::new(entry::job(job)?, worker.clone(), token)));
+                (Some(job), _) => {
+                    return Ok(Some(Claim::new(entry::job(&job)?, worker.clone(), token)));
                 }
-                _ => return Err(Error::corrupt(BACKEND, "a claim cannot be read")),
             }
         }
     }

@@ -3,5 +3,5 @@ local task, token, lease = unpack(ARGV)
 if not holds(task, token) then
   return finish(0)
 end
-call('ZADD', LEASES, whole(now + tonumber(lease)), task)
+at_latest(LEASES, now + tonumber(lease), task)
 return finish(1)

@@ -6,25 +6,36 @@
 -- entries   hash  task -> entry, everything that waits; an entry is "repo|score|due|job", the moment `due` in ms of this
 --                 server's clock. It is in `due`, in `delayed`, or stands behind a claim on its own task
 -- due:REPO  zset  tasks that may start, by score; equal scores stand in the order of their ids
--- repos     set   repositories with something due
+-- repos     set   repositories with something due, and perhaps some whose last entry is gone
 -- delayed   zset  tasks that may not start yet, by the moment when they may
--- heads     zset  the best due task of each repository that has a free slot;  head_of  hash  repo -> that task
--- held      hash  task -> the entry that is claimed;  holder, token  hash  task -> whose claim it is, and which
+-- heads     zset  the best due task of each repository that has a free slot
+-- held      hash  task -> its claim, "token|length of the worker's name|worker|entry"
 -- leases    zset  claimed tasks by the end of their lease
--- at_work   hash  repo -> how many claims
--- limits    hash  global, per_repo, and a field for each repository that has one of its own
+-- counts    hash  global, per_repo: limits; for each repository limit:REPO, if it has one of its own, work:REPO, how many
+--                 claims, and head:REPO, its task in heads
 -- changes         counts the changes that may let somebody claim
 
 local P = KEYS[1]
 local ENTRIES, DUE, REPOS, DELAYED = P .. 'entries', P .. 'due:', P .. 'repos', P .. 'delayed'
-local HEADS, HEAD_OF = P .. 'heads', P .. 'head_of'
-local HELD, HOLDER, TOKEN, LEASES = P .. 'held', P .. 'holder', P .. 'token', P .. 'leases'
-local AT_WORK, LIMITS, CHANGES, WAKE = P .. 'at_work', P .. 'limits', P .. 'changes', P .. 'wake'
+local HEADS, HELD, LEASES = P .. 'heads', P .. 'held', P .. 'leases'
+local COUNTS, CHANGES, WAKE = P .. 'counts', P .. 'changes', P .. 'wake'
 
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local changed = false
+local changed, sooner = false, false
+
+-- The next moment at which time alone changes something.
+local function deadline()
+  local delay = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')[2]
+  local lease = call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2]
+  if delay and lease then
+    return math.min(tonumber(delay), tonumber(lease))
+  end
+  return tonumber(delay or lease)
+end
+
+local deadline_before = deadline()
 
 -- A whole number as text; `..` would round it to 14 digits.
 local function whole(number)
@@ -42,32 +53,48 @@ local function parts(entry)
   return string.match(entry, '^([^|]*)|([^|]*)|([^|]*)|(.*)$')
 end
 
-local function global_limit()
-  return tonumber(call('HGET', LIMITS, 'global') or DEFAULT_GLOBAL)
+-- The token, the worker and the entry of a claim.
+local function claim_parts(claim)
+  local token, length, rest = string.match(claim, '^([^|]*)|(%d+)|(.*)$')
+  length = tonumber(length)
+  return token, string.sub(rest, 1, length), string.sub(rest, length + 2)
 end
 
-local function has_slot(repo)
-  local limits = call('HMGET', LIMITS, repo, 'per_repo')
-  local limit = tonumber(limits[1] or limits[2] or DEFAULT_PER_REPO)
-  return tonumber(call('HGET', AT_WORK, repo) or 0) < limit
+local function global_limit()
+  return tonumber(call('HGET', COUNTS, 'global') or DEFAULT_GLOBAL)
+end
+
+-- Notes a moment at which time alone changes something.
+local function at_latest(set, moment, task)
+  call('ZADD', set, whole(moment), task)
+  if not deadline_before or moment < deadline_before then
+    sooner = true
+  end
 end
 
 -- Makes `heads` agree with what is due and at work in a repository.
 local function refresh(repo)
-  local before = call('HGET', HEAD_OF, repo)
+  local counts = call('HMGET', COUNTS, 'head:' .. repo, 'work:' .. repo, 'limit:' .. repo, 'per_repo')
+  local before = counts[1]
   local first = {}
-  if has_slot(repo) then
+  if tonumber(counts[2] or 0) < tonumber(counts[3] or counts[4] or DEFAULT_PER_REPO) then
     first = call('ZRANGE', DUE .. repo, 0, 0, 'WITHSCORES')
+    if not first[1] then
+      call('SREM', REPOS, repo)
+    end
   end
   local head = first[1] or false
-  if before and before ~= head then
+  if before == head then
+    return
+  end
+  if before then
     call('ZREM', HEADS, before)
   end
   if head then
     call('ZADD', HEADS, first[2], head)
-    call('HSET', HEAD_OF, repo, head)
-  elseif before then
-    call('HDEL', HEAD_OF, repo)
+    call('HSET', COUNTS, 'head:' .. repo, head)
+  else
+    call('HDEL', COUNTS, 'head:' .. repo)
   end
 end
 
@@ -80,7 +107,7 @@ local function settle(task)
   end
   local repo, score, due = parts(entry)
   if tonumber(due) > now then
-    call('ZADD', DELAYED, due, task)
+    at_latest(DELAYED, tonumber(due), task)
   else
     call('ZADD', DUE .. repo, score, task)
     call('SADD', REPOS, repo)
@@ -94,19 +121,25 @@ local function wait_again(task, entry)
   settle(task)
 end
 
--- Takes a waiting entry out.
-local function take(task)
+-- Takes a waiting entry out; its repository is to be refreshed.
+local function pick(task)
   local entry = call('HGET', ENTRIES, task)
   if not entry then
     return false
   end
-  local repo = parts(entry)
+  local repo, _, due = parts(entry)
   call('HDEL', ENTRIES, task)
-  call('ZREM', DELAYED, task)
-  if call('ZREM', DUE .. repo, task) == 1 then
-    if call('EXISTS', DUE .. repo) == 0 then
-      call('SREM', REPOS, repo)
-    end
+  if due ~= '0' then
+    call('ZREM', DELAYED, task)
+  end
+  call('ZREM', DUE .. repo, task)
+  return entry, repo
+end
+
+-- Takes a waiting entry out.
+local function take(task)
+  local entry, repo = pick(task)
+  if entry then
     refresh(repo)
   end
   return entry
@@ -115,46 +148,33 @@ end
 -- Takes a slot.
 local function hold(task, entry, worker, token, lease)
   local repo = parts(entry)
-  call('HSET', HELD, task, entry)
-  call('HSET', HOLDER, task, worker)
-  call('HSET', TOKEN, task, token)
-  call('ZADD', LEASES, whole(now + lease), task)
-  call('HINCRBY', AT_WORK, repo, 1)
+  call('HSET', HELD, task, table.concat({ token, #worker, worker, entry }, '|'))
+  at_latest(LEASES, now + lease, task)
+  call('HINCRBY', COUNTS, 'work:' .. repo, 1)
   refresh(repo)
 end
 
 -- Gives a slot back.
 local function let_go(task)
-  local entry = call('HGET', HELD, task)
-  if not entry then
-    call('ZREM', LEASES, task)
+  local claim = call('HGET', HELD, task)
+  call('ZREM', LEASES, task)
+  if not claim then
     return false
   end
   changed = true
   call('HDEL', HELD, task)
-  call('HDEL', HOLDER, task)
-  call('HDEL', TOKEN, task)
-  call('ZREM', LEASES, task)
+  local _, _, entry = claim_parts(claim)
   local repo = parts(entry)
-  if call('HINCRBY', AT_WORK, repo, -1) <= 0 then
-    call('HDEL', AT_WORK, repo)
+  if call('HINCRBY', COUNTS, 'work:' .. repo, -1) <= 0 then
+    call('HDEL', COUNTS, 'work:' .. repo)
   end
   refresh(repo)
   return entry
 end
 
 local function holds(task, token)
-  return call('HGET', TOKEN, task) == token
-end
-
--- The next moment at which time alone changes something.
-local function deadline()
-  local delay = call('ZRANGE', DELAYED, 0, 0, 'WITHSCORES')[2]
-  local lease = call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2]
-  if delay and lease then
-    return math.min(tonumber(delay), tonumber(lease))
-  end
-  return tonumber(delay or lease)
+  local claim = call('HGET', HELD, task)
+  return claim and claim_parts(claim) == token
 end
 
 -- The task that is next, if the limits allow one.
@@ -165,17 +185,12 @@ local function best()
   return call('ZRANGE', HEADS, 0, 0)[1] or false
 end
 
-local deadline_before = deadline()
-
 -- Tells who waits, if there is something in it for them: something to claim, or an earlier moment to look again. The
 -- counter starts at the time of day, so it does not repeat itself when everything was lost.
 local function finish(answer)
-  if changed then
-    call('SET', CHANGES, whole(now * 1000), 'NX')
-    call('INCR', CHANGES)
+  if changed and call('INCR', CHANGES) == 1 then
+    call('SET', CHANGES, whole(now * 1000))
   end
-  local deadline_now = deadline()
-  local sooner = deadline_now and (not deadline_before or deadline_now < deadline_before)
   if changed or sooner then
     call('PUBLISH', WAKE, '')
   end
@@ -187,21 +202,24 @@ local function over(key)
   return call('ZRANGEBYSCORE', key, '-inf', whole(now), 'LIMIT', 0, 500)
 end
 
-local tasks = over(DELAYED)
-while tasks[1] do
-  for _, task in ipairs(tasks) do
-    call('ZREM', DELAYED, task)
-    settle(task)
-  end
+local tasks = {}
+if deadline_before and deadline_before <= now then
   tasks = over(DELAYED)
-end
-tasks = over(LEASES)
-while tasks[1] do
-  for _, task in ipairs(tasks) do
-    local entry = let_go(task)
-    if entry then
-      wait_again(task, entry)
+  while tasks[1] do
+    for _, task in ipairs(tasks) do
+      call('ZREM', DELAYED, task)
+      settle(task)
     end
+    tasks = over(DELAYED)
   end
   tasks = over(LEASES)
+  while tasks[1] do
+    for _, task in ipairs(tasks) do
+      local entry = let_go(task)
+      if entry then
+        wait_again(task, entry)
+      end
+    end
+    tasks = over(LEASES)
+  end
 end

@@ -1,13 +1,11 @@
 -- Everything that waits, and what tells why: now, claims, the limit of all, the limit of a repository, then as hashes
--- the entries, the claims by repository, the limits, and the tasks that are claimed.
-local limit = tonumber(call('HGET', LIMITS, 'per_repo') or DEFAULT_PER_REPO)
+-- the entries and the counts, and the tasks that are claimed.
 return finish({
   now,
   call('HLEN', HELD),
   global_limit(),
-  limit,
+  tonumber(call('HGET', COUNTS, 'per_repo') or DEFAULT_PER_REPO),
   call('HGETALL', ENTRIES),
-  call('HGETALL', AT_WORK),
-  call('HGETALL', LIMITS),
+  call('HGETALL', COUNTS),
   call('HKEYS', HELD),
 })
