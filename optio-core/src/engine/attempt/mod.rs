@@ -37,6 +37,8 @@ pub(crate) enum Left {
 enum Trouble {
     /// The run has failed.
     Failure(Box<Failure>),
+    /// A git was killed under us. The step can be done again; if that happens all the time, it is a failure.
+    Killed(Box<Failure>),
     /// Nobody wants the run any more.
     Unwanted,
     /// The backend that holds our state failed, or the run is lost: that says nothing about the run.
@@ -55,6 +57,8 @@ impl From<Failure> for Trouble {
     }
 }
 
+/// How often a step of a run is done again because a git was killed.
+const SPARE_STEPS: u32 = 3;
 /// How long to wait before a step is done again whose backend failed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// A task is looked at this often while its run is at work, hints or not.
@@ -63,16 +67,17 @@ const SWEEP: Duration = Duration::from_secs(5);
 impl Optio {
     /// Drives a run from whatever phase it is in to its end.
     pub(crate) async fn drive_run(&self, held: &Held, shutdown: &CancellationToken) -> Left {
+        let mut spare = SPARE_STEPS;
         loop {
             let step = tokio::select! {
                 biased;
                 () = held.lost().cancelled() => return Left::Lost,
-                step = Box::pin(self.next_phase(held, shutdown)) => step,
+                step = Box::pin(self.next_phase(held, &mut spare, shutdown)) => step,
                 () = keep(held, self.settings().lease / 3) => return Left::Lost,
             };
             match step {
                 Ok(Some(left)) => return left,
-                Ok(None) => {}
+                Ok(None) => spare = SPARE_STEPS,
                 Err(error) => {
                     if held.lost().is_cancelled() {
                         return Left::Lost;
@@ -89,7 +94,12 @@ impl Optio {
         }
     }
 
-    async fn next_phase(&self, held: &Held, shutdown: &CancellationToken) -> Result<Option<Left>> {
+    async fn next_phase(
+        &self,
+        held: &Held,
+        spare: &mut u32,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Left>> {
         let run = held.sure_run().await?;
         let result = match run.phase {
             RunPhase::Preparing => tokio::select! {
@@ -109,7 +119,11 @@ impl Optio {
         match result {
             Ok(()) => Ok(None),
             Err(Trouble::Backend(error)) => Err(error),
-            Err(Trouble::Failure(failure)) => self.end_failed(held, *failure).await.map(|()| None),
+            Err(Trouble::Killed(failure)) if *spare > 0 => {
+                *spare -= 1;
+                Err(Error::unavailable("git", failure.to_string()))
+            }
+            Err(Trouble::Failure(failure) | Trouble::Killed(failure)) => self.end_failed(held, *failure).await.map(|()| None),
             Err(Trouble::Unwanted) => self.end_cancelled(held).await.map(|()| None),
         }
     }
@@ -158,7 +172,11 @@ impl Optio {
     }
 
     fn git_failed(&self, error: &super::git::GitError) -> Trouble {
-        error.failure(self.now()).into()
+        let failure = error.failure(self.now());
+        if error.is_killed() {
+            return Trouble::Killed(Box::new(failure));
+        }
+        failure.into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Git, GitError};
+use super::{Git, GitError, error::was_killed};
 use crate::{
     classify::GitStep,
     error::ErrorKind,
@@ -172,6 +172,10 @@ impl Git<'_> {
         if output.status == ExitStatus::Code(127) {
             let message = format!("{program}: command not found in the workspace");
             return Err(GitError::says(step, message));
+        }
+        // a command that was killed has answered nothing, and its silence must not be taken for a no
+        if was_killed(output.status) {
+            return Err(GitError::of(step, &output));
         }
         Ok(output)
     }

@@ -6,7 +6,7 @@ use crate::{
     classify::{Evidence, GitStep, classify},
     clock::Timestamp,
     error::{Error, ErrorKind, Retry},
-    failure::{Failure, FailureClass, RetryAdvice},
+    failure::{ExitStatus, Failure, FailureClass, RetryAdvice},
     runtime::ExecOutput,
 };
 
@@ -61,10 +61,18 @@ impl GitError {
         }
     }
 
+    /// Whether the command was killed, by whomever: that says nothing about what it was to do.
+    pub(crate) fn is_killed(&self) -> bool {
+        self.evidence.exit.is_some_and(was_killed)
+    }
+
     /// What it amounts to.
     pub(crate) fn failure(&self, now: Timestamp) -> Failure {
         let failure = classify(&self.evidence, now);
         match (failure.class, self.runtime) {
+            _ if self.is_killed() && failure.retry == RetryAdvice::Attempt => {
+                failure.with_retry(RetryAdvice::Free)
+            }
             // no rule knows it, but the runtime says that it passes
             (FailureClass::Unknown, Some(Retry::Later)) => {
                 let detail = self.evidence.workspace.clone().unwrap_or_default();
@@ -73,6 +81,12 @@ impl GitError {
             _ => failure,
         }
     }
+}
+
+/// Whether a command was interrupted, killed or terminated. The code 129 is no hang-up but git's word for wrong
+/// arguments, and a fault is its own.
+pub(super) fn was_killed(exit: ExitStatus) -> bool {
+    matches!(exit.signal(), Some(2 | 9 | 15))
 }
 
 impl fmt::Display for GitError {
