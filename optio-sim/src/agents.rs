@@ -50,6 +50,7 @@ pub(crate) fn behave(
 ) -> impl Fn(&SpawnedRun) -> Vec<Step> + Send + Sync + 'static {
     move |run| {
         let (steps, files) = steps(seed, run, &*clock);
+        ledger.detail(|| format!("{} ({}) will do {steps:?}", run.run, run.kind));
         ledger.plan_work(files);
         steps
     }

@@ -62,14 +62,21 @@ pub struct Failed {
     pub violation: Violation,
 }
 
+/// A seed that was played.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Played {
+    /// What it came to, or the first invariant that it broke.
+    pub outcome: Result<Summary, Violation>,
+    /// What happened, as far as it was kept.
+    pub events: Vec<String>,
+}
+
 /// Plays one seed.
-///
-/// # Errors
-/// The first invariant that was broken.
 ///
 /// # Panics
 /// No async runtime can be made.
-pub fn play(seed: u64, sabotage: Option<Sabotage>, trail: Trail) -> Result<Summary, Violation> {
+#[must_use]
+pub fn play(seed: u64, sabotage: Option<Sabotage>, trail: Trail) -> Played {
     #[expect(clippy::expect_used, reason = "without a runtime there is nothing to play")]
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -98,7 +105,7 @@ pub fn sweep(
                     if seed >= seeds.end {
                         return;
                     }
-                    match play(seed, sabotage, Trail::Last60) {
+                    match play(seed, sabotage, Trail::Last60).outcome {
                         Ok(summary) => summaries
                             .lock()
                             .unwrap_or_else(PoisonError::into_inner)
@@ -127,7 +134,7 @@ async fn story(
     seed: u64,
     sabotage: Option<Sabotage>,
     trail: Trail,
-) -> Result<Summary, Violation> {
+) -> Played {
     let world = World::new(seed, sabotage, trail);
     let calm = CancellationToken::new();
     let count = match world.fleet {
@@ -142,16 +149,20 @@ async fn story(
         () = tell(&world, &places, &calm) => {}
         _ = lives => {}
     }
-    if let Some(violation) = world.ledger.violation() {
-        return Err(violation);
-    }
     let (events, digest) = world.ledger.digest();
-    Ok(Summary {
-        tasks: world.ledger.tasks().len(),
-        runs: world.ledger.runs().len(),
-        events,
-        digest,
-    })
+    let outcome = match world.ledger.violation() {
+        Some(violation) => Err(violation),
+        None => Ok(Summary {
+            tasks: world.ledger.tasks().len(),
+            runs: world.ledger.runs().len(),
+            events,
+            digest,
+        }),
+    };
+    Played {
+        outcome,
+        events: world.ledger.trail(),
+    }
 }
 
 /// The storm, the calm after it, and the end.

@@ -75,13 +75,17 @@ impl Order {
 }
 
 fn replay(seed: u64) -> ExitCode {
-    match optio_sim::play(seed, None, optio_sim::Trail::All) {
+    let played = optio_sim::play(seed, None, optio_sim::Trail::All);
+    for event in &played.events {
+        println!("{event}");
+    }
+    match played.outcome {
         Ok(summary) => {
             println!("seed {seed} breaks nothing: {summary:?}");
             ExitCode::SUCCESS
         }
         Err(violation) => {
-            println!("seed {seed}\n{violation}");
+            println!("seed {seed} breaks: {}\n  {}", violation.invariant, violation.detail);
             ExitCode::FAILURE
         }
     }

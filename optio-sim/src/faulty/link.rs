@@ -1,12 +1,16 @@
 //! The line between one replica and its ports: whatever can happen to a call happens here.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use optio_core::{Error, Result};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{dice::Dice, watch::Ledger};
@@ -38,14 +42,10 @@ pub(crate) struct Link {
     pub(crate) dice: Dice,
     pub(crate) ledger: Arc<Ledger>,
     weather: Mutex<Weather>,
-    frozen: watch::Sender<Temperature>,
+    frozen: AtomicBool,
+    /// Wakes in the order in which calls have come, which a `watch` does not.
+    thawed: Notify,
     dead: CancellationToken,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Temperature {
-    Warm,
-    Frozen,
 }
 
 enum Fate {
@@ -64,7 +64,8 @@ impl Link {
             dice,
             ledger,
             weather: Mutex::new(weather),
-            frozen: watch::Sender::new(Temperature::Warm),
+            frozen: AtomicBool::new(false),
+            thawed: Notify::new(),
             dead: CancellationToken::new(),
         }
     }
@@ -80,11 +81,12 @@ impl Link {
 
     /// From now on no call of this replica comes to an end.
     pub(crate) fn freeze(&self) {
-        self.frozen.send_replace(Temperature::Frozen);
+        self.frozen.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn thaw(&self) {
-        self.frozen.send_replace(Temperature::Warm);
+        self.frozen.store(false, Ordering::Relaxed);
+        self.thawed.notify_waiters();
     }
 
     pub(crate) fn weather(&self) -> Weather {
@@ -175,9 +177,14 @@ impl Link {
 
     /// Waits while the replica is frozen; for ever once it is dead.
     pub(crate) async fn gate(&self) {
-        let mut frozen = self.frozen.subscribe();
-        // the sender lives as long as we do, so waiting cannot fail
-        let _ = frozen.wait_for(|it| *it == Temperature::Warm).await;
+        loop {
+            let mut thawed = pin!(self.thawed.notified());
+            thawed.as_mut().enable();
+            if !self.frozen.load(Ordering::Relaxed) {
+                break;
+            }
+            thawed.await;
+        }
         if self.dead.is_cancelled() {
             std::future::pending().await
         }

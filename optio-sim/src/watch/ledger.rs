@@ -25,7 +25,7 @@ use super::{law::Law, work::Work};
 pub enum Trail {
     /// Enough to see what led to a violation.
     Last60,
-    /// The whole story.
+    /// The whole story, commands of git included.
     All,
 }
 
@@ -127,6 +127,21 @@ impl Ledger {
             book.trail.pop_front();
         }
         book.trail.push_back(line);
+    }
+
+    /// Writes down what only somebody who looks at the whole story wants to know.
+    pub(crate) fn detail(&self, event: impl FnOnce() -> String) {
+        let at = self.begun.elapsed().as_millis();
+        let mut book = self.book();
+        if book.keep == Trail::All {
+            let line = format!("{:>9}.{:03}   {}", at / 1000, at % 1000, event());
+            book.trail.push_back(line);
+        }
+    }
+
+    /// The events that were kept.
+    pub(crate) fn trail(&self) -> Vec<String> {
+        self.book().trail.iter().cloned().collect()
     }
 
     /// Writes down that an invariant was broken. The first one counts.

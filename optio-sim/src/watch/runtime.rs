@@ -65,12 +65,15 @@ impl Runtime for WatchedRuntime {
         command: Command,
         options: ExecOptions,
     ) -> Result<ExecOutput> {
+        // without what every command of git is given
+        let line = command.args.join(" ");
+        let line = line.rsplit("gpgSign=false ").next().unwrap_or_default();
+        let line = format!("{} {line} in {workspace}", command.program);
+        self.ledger.detail(|| line.clone());
         if !destroys(&command) {
             return self.inner.exec(workspace, command, options).await;
         }
         self.ledger.take_stock();
-        let line = command.args.join(" ");
-        let line = format!("{} {line} in {workspace}", command.program);
         let done = self.inner.exec(workspace, command, options).await;
         self.ledger.check_stock(&|| line.clone());
         done
