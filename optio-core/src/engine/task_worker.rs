@@ -118,12 +118,12 @@ impl Optio {
             })
             .await?
         {
-            if run.lease.holder == self.settings().worker {
-                continue;
-            }
+            // alone on the store, whoever held it before us is gone; our own and other replicas' runs are lost once
+            // nobody renews their lease
+            let ours = run.lease.holder == self.settings().worker;
             let allowed = match self.store().sharing() {
-                Sharing::Exclusive => TakeOver::AtOnce,
-                Sharing::Shared => TakeOver::AfterLease,
+                Sharing::Exclusive if !ours => TakeOver::AtOnce,
+                Sharing::Exclusive | Sharing::Shared => TakeOver::AfterLease,
             };
             if allowed == TakeOver::AfterLease && run.lease.until > self.now() {
                 continue;

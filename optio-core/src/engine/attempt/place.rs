@@ -195,6 +195,12 @@ impl Optio {
 
     /// The budget that is used up for a task, if one is.
     pub(crate) async fn over_budget(&self, task: &Task, repo: &Repo) -> Result<Option<Exceeded>> {
+        let seen = self.seen_spending(task, repo).await?;
+        Ok(seen.and_then(|seen| seen.decide()))
+    }
+
+    /// The budgets of a task and what was spent of them; none if there are none.
+    async fn seen_spending(&self, task: &Task, repo: &Repo) -> Result<Option<SeenSpending>> {
         let budgets = Budgets {
             task: repo.settings.max_cost_per_task,
             repo_day: repo.settings.max_cost_per_day,
@@ -220,12 +226,6 @@ impl Optio {
             spent.repo_day = self.store().spent(Some(repo.id), today(now)).await?;
         }
         if budgets.fleet_day.is_some() {
-        let seen = self.seen_spending(task, repo).await?;
-        Ok(seen.and_then(|seen| seen.decide()))
-    }
-
-    /// The budgets of a task and what was spent of them; none if there are none.
-    async fn seen_spending(&self, task: &Task, repo: &Repo) -> Result<Option<SeenSpending>> {
             spent.fleet_day = self.store().spent(None, today(now)).await?;
         }
         Ok(Some(SeenSpending {

@@ -1,5 +1,7 @@
 //! The clone, and what it knows of the remote.
 
+use futures_util::future::try_join_all;
+
 use super::{
     Git, GitError, REPO, WORKTREES,
     command::{On, Reach, heads, tracking},
@@ -86,11 +88,13 @@ impl Git<'_> {
         let step = GitStep::Fetch;
         let mut asked = 0;
         loop {
-            let remote = self.remote_heads(branches).await?;
+            // side by side: starting a process costs more than what it looks up
+            let known = branches.iter().map(|branch| self.remembered(branch));
+            let (remote, known) =
+                tokio::try_join!(self.remote_heads(branches), try_join_all(known))?;
             asked += 1;
             let mut wanted = Vec::new();
-            for branch in branches {
-                let here = self.resolve(On::Repo, &tracking(branch)).await?;
+            for (branch, here) in branches.iter().zip(known) {
                 match remote.iter().find(|(name, _)| name == branch) {
                     Some((_, there)) if here.as_ref() == Some(there) => {}
                     Some(_) => wanted.push(format!("+{}:{}", heads(branch), tracking(branch))),

@@ -23,6 +23,9 @@ impl Git<'_> {
         base: &str,
         ref_name: &str,
     ) -> Result<Option<RescueRef>, GitError> {
+        if self.is_vacant(path).await? {
+            return Ok(None);
+        }
         // what the clone believes to be on the remote may have been taken away there since
         if let Some(branch) = self.assigned(path).await? {
             let range = format!("{}..HEAD", tracking(base));
@@ -98,7 +101,11 @@ impl Git<'_> {
                 return Ok(RescueRef { name, commit });
             }
             refused = Some(GitError::of(GitStep::Push, &output));
-            if !output.stdout_text().lines().any(|line| lost_lease(line).is_some()) {
+            if !output
+                .stdout_text()
+                .lines()
+                .any(|line| lost_lease(line).is_some())
+            {
                 break;
             }
         }

@@ -48,9 +48,12 @@ impl Git<'_> {
         if let WorktreeMode::Detached(commit) = &mode {
             return self.ensure_detached(path, commit).await;
         }
-        let base = self.base_tip(base).await?;
-        let remote = self.remembered(branch).await?;
-        let usable = self.is_usable(path).await?;
+        let (base, remote, vacant) = tokio::try_join!(
+            self.base_tip(base),
+            self.remembered(branch),
+            self.is_vacant(path)
+        )?;
+        let usable = !vacant && self.is_usable(path).await?;
         let target = match mode {
             WorktreeMode::Resume if usable => {
                 let head = self.resolve(On::Admin(path), "HEAD").await?;
@@ -66,7 +69,9 @@ impl Git<'_> {
             WorktreeMode::Reset => remote.unwrap_or(base),
             WorktreeMode::Fresh | WorktreeMode::Detached(_) => base,
         };
-        self.keep_aside(path).await?;
+        if !vacant {
+            self.keep_aside(path).await?;
+        }
         let reset = usable
             && mode != WorktreeMode::Fresh
             && self.checkout(path, Some(branch), &target).await?;
@@ -134,6 +139,16 @@ impl Git<'_> {
         self.set_ref(On::Repo, &heads(branch), head).await?;
         let command = self.local(On::Admin(path), ["symbolic-ref", "HEAD", &heads(branch)]);
         self.must(STEP, command).await.map(drop)
+    }
+
+    /// Whether nothing is at a path, and the clone knows nothing of it either: there is nothing to save or to clear.
+    pub(super) async fn is_vacant(&self, path: &WorkspacePath) -> Result<bool, GitError> {
+        let (absolute, admin) = (self.absolute(path), self.admin(path));
+        let (folder, known) = tokio::try_join!(
+            self.plain(STEP, "test", ["-e", &absolute]),
+            self.plain(STEP, "test", ["-e", &admin])
+        )?;
+        Ok(!folder.success() && !known.success())
     }
 
     /// Writes down which branch a worktree was made for.
@@ -298,19 +313,15 @@ impl Git<'_> {
 
     /// Removes a worktree's folder and what the clone knows of it.
     async fn discard(&self, path: &WorkspacePath) -> Result<(), GitError> {
-        let absolute = self.absolute(path);
-        let removed = self.plain(STEP, "rm", ["-rf", "--", &absolute]).await?;
-        if !removed.success() {
-            // caches of some tools are read-only folders
-            self.plain(STEP, "chmod", ["-R", "u+rwX", "--", &absolute])
-                .await?;
-            let removed = self.plain(STEP, "rm", ["-rf", "--", &absolute]).await?;
-            if !removed.success() {
-                return Err(GitError::of(STEP, &removed));
-            }
+        let (absolute, admin) = (self.absolute(path), self.admin(path));
+        let remove = ["-rf", "--", absolute.as_str(), admin.as_str()];
+        if self.plain(STEP, "rm", remove).await?.success() {
+            return Ok(());
         }
-        let admin = self.admin(path);
-        let removed = self.plain(STEP, "rm", ["-rf", "--", &admin]).await?;
+        // caches of some tools are read-only folders
+        self.plain(STEP, "chmod", ["-R", "u+rwX", "--", &absolute])
+            .await?;
+        let removed = self.plain(STEP, "rm", remove).await?;
         if removed.success() {
             Ok(())
         } else {

@@ -207,9 +207,11 @@ impl Call<'_> {
             ["init", "--quiet", "--bare", "--template=", "--", path] => self.init(path),
             ["config", key, value] => self.config(key, value),
             ["for-each-ref", "--count=1", prefix] => self.first_ref(prefix),
-            ["for-each-ref", "--format=%(objectname) %(refname)", prefixes @ ..] => {
-                self.refs_below(prefixes)
-            }
+            [
+                "for-each-ref",
+                "--format=%(objectname) %(refname)",
+                prefixes @ ..,
+            ] => self.refs_below(prefixes),
             ["rev-parse", "--verify", "--quiet", name] => {
                 let found = self.resolve(name).map(|commit| commit.to_string());
                 found.map_err(|_| Refusal::silent(1))
