@@ -44,6 +44,31 @@ async fn a_connection_that_breaks_in_the_middle_of_a_commit_is_not_noticed() {
     assert_eq!(store.history(sample::task_id(1)).await.unwrap().len(), 1);
 }
 
+/// Makes each transaction that writes a task wait for a lock while it ends.
+const WAIT_AT_THE_END: &str = "CREATE FUNCTION wait_at_the_end() RETURNS trigger LANGUAGE plpgsql AS \
+     $$ BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NULL; END $$; \
+     CREATE CONSTRAINT TRIGGER waits AFTER INSERT ON tasks DEFERRABLE INITIALLY DEFERRED \
+     FOR EACH ROW EXECUTE FUNCTION wait_at_the_end()";
+
+#[tokio::test]
+async fn a_connection_that_breaks_at_the_very_end_of_a_commit_leaves_no_doubt() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    database.run(WAIT_AT_THE_END).await;
+    let mut other = database.connection().await;
+    let lock = "SELECT pg_advisory_lock(42)";
+    sqlx::raw_sql(lock).execute(&mut other).await.unwrap();
+    let (committed, ()) = tokio::join!(store.commit(new_task(1)), async {
+        database.until(SOMEBODY_WAITS_FOR_A_LOCK).await;
+        database.run(END_WHO_WAITS).await;
+        let unlock = "SELECT pg_advisory_unlock(42)";
+        sqlx::raw_sql(unlock).execute(&mut other).await.unwrap();
+    });
+    // Postgres says that it was undone, so it was done over
+    committed.unwrap();
+    assert_eq!(store.task(sample::task_id(1)).await.unwrap().version, 1);
+}
+
 #[tokio::test]
 async fn connections_that_broke_while_idle_are_replaced() {
     let database = Database::create().await;
