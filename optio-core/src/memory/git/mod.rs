@@ -340,11 +340,19 @@ impl FakeGit {
         self.in_worktree(workspace, worktree, |objects, disk, dir| {
             let theirs = dir.get(disk, &format!("refs/remotes/origin/{branch}"))?;
             let ours = dir.get(disk, "HEAD")?;
+            let before = objects.tree(&ours);
             let (Merged::Clean(tree) | Merged::Conflicting(tree, _)) =
                 objects.merge(&ours, &theirs);
             let commit =
                 objects.commit(tree.clone(), vec![ours, theirs], &format!("Merge {branch}"));
-            disk.check_out(worktree.as_str(), &tree);
+            // what was not committed stays, as real git leaves it
+            let mut files = tree.clone();
+            for (path, content) in disk.tree(worktree.as_str()) {
+                if before.get(&path) != Some(&content) {
+                    files.insert(path, content);
+                }
+            }
+            disk.check_out(worktree.as_str(), &files);
             GitDir::write_index(disk, objects, &dir.index(), tree);
             dir.set(disk, "HEAD", &commit);
             Some(commit)
