@@ -14,6 +14,7 @@ mod tidy;
 mod bench;
 mod demo;
 mod servers;
+mod sim;
 mod suite;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ commands:
                      with filters, only the tests whose names contain one of them
   demo [arguments]   build optio and run `optio demo`: the whole loop on this machine
   bench [name...]    measure speed and memory, and compare with the stored numbers
+  sim [arguments]    play the engine under faults, seed by seed
   tidy               check the order, the names and the length of the sources
   help               print this text
 
@@ -63,6 +65,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "demo" => demo::run(&root, rest),
         "bench" if asks_help => show(bench::HELP),
         "bench" => bench::run(&root, rest),
+        "sim" if asks_help => show(sim::HELP),
+        "sim" => sim::run(&root, rest),
         "tidy" if asks_help => show(tidy::HELP),
         "tidy" => tidy::run(&root, rest),
         unknown => bail!("there is no command `{unknown}`: `cargo xtask help` lists them"),
