@@ -152,9 +152,8 @@ async fn another_runtime_adopts_what_the_first_started() {
 const HELPER_FOLDER: &str = "OPTIO_TEST_FOLDER";
 const HELPER_IDS: &str = "OPTIO_TEST_IDS";
 
-/// The process that is killed in the test below. It starts a run and hangs.
+/// The process that is killed in the test below: it starts a run and hangs. Nothing happens where that test did not start it.
 #[tokio::test]
-#[ignore = "a helper of the test below, which runs it in a process of its own"]
 async fn helper_that_starts_a_run_and_hangs() {
     let (Some(folder), Some(ids)) = (
         std::env::var_os(HELPER_FOLDER),
@@ -180,7 +179,6 @@ async fn a_run_goes_on_when_who_started_it_is_killed() {
     let mut helper = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "--ignored",
             "runtime::follow::helper_that_starts_a_run_and_hangs",
         ])
         .env(HELPER_FOLDER, world.folder.path())
