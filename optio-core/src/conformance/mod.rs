@@ -190,7 +190,7 @@ mod tests {
             include_str!("runtime/workspaces.rs"),
         ];
         let bus = include_str!("event_bus.rs");
-        let (forge, tickets) = (include_str!("forge.rs"), include_str!("tickets.rs"));
+        let (forge, tickets) = (include_str!("forge/mod.rs"), include_str!("tickets.rs"));
         assert_eq!(forgotten(include_str!("store/mod.rs"), &store), [""; 0]);
         assert_eq!(forgotten(include_str!("queue/mod.rs"), &queue), [""; 0]);
         assert_eq!(forgotten(include_str!("runtime/mod.rs"), &runtime), [""; 0]);

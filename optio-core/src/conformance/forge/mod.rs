@@ -1,21 +1,16 @@
-//! The contract of [`Forge`]. What happens behind a forge's back (pushes, checks) a [`ForgeUnderTest`] does.
+//! The contract of [`Forge`](crate::forge::Forge). What happens behind a forge's back (pushes, checks) a [`ForgeUnderTest`] does.
 
-use std::{sync::Arc, time::Duration};
+mod subject;
 
-use async_trait::async_trait;
-
+pub use self::subject::{Ci, ForgeUnderTest};
+use self::subject::{Subject, WORK, look, new, open, opened, report, request, until};
 use super::{refused, soon};
 use crate::{
     error::ErrorKind,
-    forge::{Forge, MergeRequest, NewPullRequest},
-    pull_request::{
-        Checks, CommitId, Mergeability, PrNumber, PrState, PullRequest, ReviewDecision,
-        ReviewReport, ReviewVerdict,
-    },
-    repo::{Repo, RepoUrl},
+    pull_request::{Checks, Mergeability, PrNumber, PrState, ReviewDecision, ReviewVerdict},
 };
 
-/// One test per clause of the [`Forge`] contract; see [`conformance`](crate::conformance). The expression gives a
+/// One test per clause of the [`Forge`](crate::forge::Forge) contract; see [`conformance`](crate::conformance). The expression gives a
 /// [`ForgeUnderTest`].
 #[macro_export]
 macro_rules! forge_conformance {
@@ -54,106 +49,6 @@ macro_rules! forge_conformance {
             }
         )+
     };
-}
-
-/// What CI will say about a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ci {
-    /// It passes.
-    Green,
-    /// It fails.
-    Red,
-}
-
-/// A forge under test, and who else has to do with its repository.
-///
-/// The repository has a base branch with one commit, in which there is a file `README.md`.
-#[async_trait]
-pub trait ForgeUnderTest: Send + Sync {
-    /// The forge.
-    fn forge(&self) -> Arc<dyn Forge>;
-
-    /// The repository.
-    fn repo(&self) -> Repo;
-
-    /// The address of a repository on this forge that does not exist.
-    fn missing(&self) -> RepoUrl;
-
-    /// Somebody pushes a commit that changes these files, on top of a branch or of the base branch if it is not there
-    /// yet. CI will say this about it.
-    async fn push(&self, branch: &str, files: &[(&str, &str)], ci: Ci) -> CommitId;
-
-    /// What a file of the base branch holds now.
-    async fn base_file(&self, path: &str) -> Option<String>;
-}
-
-type Subject = dyn ForgeUnderTest;
-
-const WORK: &str = "optio/add-a-cart-1";
-
-fn new(subject: &Subject, branch: &str) -> NewPullRequest {
-    NewPullRequest {
-        head_branch: branch.to_owned(),
-        base_branch: subject.repo().default_branch,
-        title: "Add a \"cart\"".to_owned(),
-        body: "It is *needed*.".to_owned(),
-    }
-}
-
-async fn open(subject: &Subject, branch: &str) -> PullRequest {
-    let opened = subject
-        .forge()
-        .open(&subject.repo(), &new(subject, branch))
-        .await;
-    opened.expect("open")
-}
-
-/// A pull request with one green commit.
-async fn opened(subject: &Subject) -> (PullRequest, CommitId) {
-    let head = subject
-        .push(WORK, &[("cart.txt", "a cart\n")], Ci::Green)
-        .await;
-    (open(subject, WORK).await, head)
-}
-
-async fn look(subject: &Subject, number: PrNumber) -> PullRequest {
-    let seen = subject.forge().pull_request(&subject.repo(), number).await;
-    seen.expect("pull_request")
-}
-
-/// Looks until the forge has made up its mind.
-async fn until(
-    subject: &Subject,
-    number: PrNumber,
-    what: &str,
-    so: impl Fn(&PullRequest) -> bool + Send + Sync,
-) -> PullRequest {
-    let seen = async {
-        loop {
-            let seen = look(subject, number).await;
-            if so(&seen) {
-                return seen;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    soon(what, seen).await
-}
-
-fn request(head: &CommitId) -> MergeRequest {
-    MergeRequest {
-        expected_head: head.clone(),
-        title: "Add a \"cart\" (#1)".to_owned(),
-        body: "It is needed.".to_owned(),
-    }
-}
-
-fn report(verdict: ReviewVerdict, summary: &str) -> ReviewReport {
-    ReviewReport {
-        verdict,
-        summary: summary.to_owned(),
-        comments: Vec::new(),
-    }
 }
 
 /// With its default branch; one that does not exist is `NotFound` or `Denied`.
