@@ -7,7 +7,10 @@ use self::subject::{Subject, WORK, look, new, open, opened, report, request, unt
 use super::{refused, soon};
 use crate::{
     error::ErrorKind,
-    pull_request::{Checks, Mergeability, PrNumber, PrState, ReviewDecision, ReviewVerdict},
+    pull_request::{
+        Checks, Mergeability, PrNumber, PrState, PullRequest, ReviewDecision, ReviewVerdict,
+    },
+    repo::RepoUrl,
 };
 
 /// One test per clause of the [`Forge`](crate::forge::Forge) contract; see [`conformance`](crate::conformance). The expression gives a
