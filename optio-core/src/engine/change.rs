@@ -108,13 +108,7 @@ impl<'e> Change<'e> {
         self.audit(task, None, "created", because);
     }
 
-    fn audit(
-        &mut self,
-        task: &Task,
-        from: Option<StateName>,
-        event: &str,
-        because: Because,
-    ) {
+    fn audit(&mut self, task: &Task, from: Option<StateName>, event: &str, because: Because) {
         self.write(Write::Audit(Audit {
             task: task.id,
             at: task.updated_at,

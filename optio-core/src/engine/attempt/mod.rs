@@ -123,7 +123,9 @@ impl Optio {
                 *spare -= 1;
                 Err(Error::unavailable("git", failure.to_string()))
             }
-            Err(Trouble::Failure(failure) | Trouble::Killed(failure)) => self.end_failed(held, *failure).await.map(|()| None),
+            Err(Trouble::Failure(failure) | Trouble::Killed(failure)) => {
+                self.end_failed(held, *failure).await.map(|()| None)
+            }
             Err(Trouble::Unwanted) => self.end_cancelled(held).await.map(|()| None),
         }
     }
