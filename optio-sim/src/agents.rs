@@ -72,7 +72,8 @@ impl Script<'_> {
             self.steps.push(Step::Print("no json at all".to_owned()));
         }
         if self.dice.hits(1_000) {
-            self.steps.push(Step::Complain("warning: unused".to_owned()));
+            self.steps
+                .push(Step::Complain("warning: unused".to_owned()));
         }
     }
 
@@ -97,11 +98,13 @@ impl Script<'_> {
             self.edit();
             self.say();
             if self.dice.hits(7_000) {
-                self.steps.push(Step::commit(format!("Work of {}", self.run.run)));
+                self.steps
+                    .push(Step::commit(format!("Work of {}", self.run.run)));
             }
             if self.dice.hits(5_000) {
                 let cents = u64::from(self.dice.within(1, 100));
-                self.steps.push(Step::Cost(Usd::from_micros(cents * 10_000)));
+                self.steps
+                    .push(Step::Cost(Usd::from_micros(cents * 10_000)));
             }
         }
         if self.dice.hits(2_500) {
@@ -120,14 +123,17 @@ impl Script<'_> {
         match self.dice.below(100) {
             0..62 => {
                 if !self.dice.hits(1_500) {
-                    self.steps.push(Step::commit(format!("The end of {}", self.run.run)));
+                    self.steps
+                        .push(Step::commit(format!("The end of {}", self.run.run)));
                 }
                 self.say();
                 self.steps.push(Step::Exit(0));
             }
             62..68 => self.steps.push(Step::Crash),
             68..72 => self.steps.push(Step::Lie),
-            72..77 => self.steps.push(Step::Fail("the tests do not pass".to_owned())),
+            72..77 => self
+                .steps
+                .push(Step::Fail("the tests do not pass".to_owned())),
             77..80 => {
                 let until = later(clock.now(), self.dice.millis(10_000, 600_000));
                 let told = self.dice.hits(7_000).then_some(until);
@@ -138,7 +144,8 @@ impl Script<'_> {
             86..90 => self.steps.push(Step::Exit(3)),
             90..93 => {
                 // nothing but words
-                self.steps.retain(|step| matches!(step, Step::Say(_) | Step::Wait(_)));
+                self.steps
+                    .retain(|step| matches!(step, Step::Say(_) | Step::Wait(_)));
                 self.files.clear();
                 self.steps.push(Step::Lie);
             }

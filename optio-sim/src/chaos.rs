@@ -108,13 +108,17 @@ pub(crate) async fn storm(world: &World, places: &[Place], end: Instant) {
         match dice.below(100) {
             0..30 => {
                 if let Some(link) = place.link() {
-                    world.ledger.note(|| format!("chaos: {} is killed", link.name));
+                    world
+                        .ledger
+                        .note(|| format!("chaos: {} is killed", link.name));
                     link.kill();
                 }
             }
             30..55 => {
                 if let Some(link) = place.link() {
-                    world.ledger.note(|| format!("chaos: {} freezes for {outage:?}", link.name));
+                    world
+                        .ledger
+                        .note(|| format!("chaos: {} freezes for {outage:?}", link.name));
                     link.freeze();
                     tokio::time::sleep(outage).await;
                     world.ledger.note(|| format!("chaos: {} thaws", link.name));
@@ -133,19 +137,28 @@ pub(crate) async fn storm(world: &World, places: &[Place], end: Instant) {
             }
             73..78 => lose_workspace(world, &dice),
             78..88 => {
-                world.ledger.note(|| format!("chaos: the forge is out of reach for {outage:?}"));
+                world
+                    .ledger
+                    .note(|| format!("chaos: the forge is out of reach for {outage:?}"));
                 facts.forge.set_unreachable(Some("out of reach"));
                 tokio::time::sleep(outage).await;
                 facts.forge.set_unreachable(None);
             }
             88..94 => {
-                world.ledger.note(|| format!("chaos: remotes are out of reach for {outage:?}"));
-                reach_remotes(world, Some("unable to access: Could not resolve host: memory.test"));
+                world
+                    .ledger
+                    .note(|| format!("chaos: remotes are out of reach for {outage:?}"));
+                reach_remotes(
+                    world,
+                    Some("unable to access: Could not resolve host: memory.test"),
+                );
                 tokio::time::sleep(outage).await;
                 reach_remotes(world, None);
             }
             _ => {
-                world.ledger.note(|| format!("chaos: the runtime is out of reach for {outage:?}"));
+                world
+                    .ledger
+                    .note(|| format!("chaos: the runtime is out of reach for {outage:?}"));
                 facts.runtime.set_unreachable(Some("out of reach"));
                 tokio::time::sleep(outage).await;
                 facts.runtime.set_unreachable(None);
@@ -167,11 +180,16 @@ fn lose_workspace(world: &World, dice: &Dice) {
         return;
     };
     world.ledger.take_stock();
-    world.ledger.note(|| format!("chaos: {} is lost", run.workspace));
+    world
+        .ledger
+        .note(|| format!("chaos: {} is lost", run.workspace));
     if dice.hits(7_000) {
         world.facts.runtime.lose(run.workspace);
     } else {
-        world.facts.runtime.break_down(run.workspace, "the disk is broken");
+        world
+            .facts
+            .runtime
+            .break_down(run.workspace, "the disk is broken");
     }
     world.ledger.write_off();
 }

@@ -29,15 +29,15 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::{
-    sabotage::Sabotage,
-    watch::{Trail, Violation},
-};
 use self::{
     chaos::Place,
     dice::Dice,
     people::People,
     world::{Fleet, PATIENCE, World},
+};
+pub use self::{
+    sabotage::Sabotage,
+    watch::{Trail, Violation},
 };
 
 /// What a seed came to without breaking anything.
@@ -77,7 +77,10 @@ pub struct Played {
 /// No async runtime can be made.
 #[must_use]
 pub fn play(seed: u64, sabotage: Option<Sabotage>, trail: Trail) -> Played {
-    #[expect(clippy::expect_used, reason = "without a runtime there is nothing to play")]
+    #[expect(
+        clippy::expect_used,
+        reason = "without a runtime there is nothing to play"
+    )]
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -130,11 +133,7 @@ pub fn sweep(
     }
 }
 
-async fn story(
-    seed: u64,
-    sabotage: Option<Sabotage>,
-    trail: Trail,
-) -> Played {
+async fn story(seed: u64, sabotage: Option<Sabotage>, trail: Trail) -> Played {
     let world = World::new(seed, sabotage, trail);
     let calm = CancellationToken::new();
     let count = match world.fleet {
@@ -142,7 +141,8 @@ async fn story(
         Fleet::Shared(count) => count,
     };
     let places: Vec<Place> = (0..count).map(Place::new).collect();
-    let lives = futures_util::future::join_all(places.iter().map(|place| place.live(&world, &calm)));
+    let lives =
+        futures_util::future::join_all(places.iter().map(|place| place.live(&world, &calm)));
     tokio::select! {
         biased;
         () = world.ledger.broken() => {}
@@ -171,7 +171,9 @@ async fn tell(world: &World, places: &[Place], calm: &CancellationToken) {
     let repos = match world.add_repos(&desk).await {
         Ok(repos) => repos,
         Err(error) => {
-            world.ledger.broke("the world can be made", error.to_string());
+            world
+                .ledger
+                .broke("the world can be made", error.to_string());
             return;
         }
     };

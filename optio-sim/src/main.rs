@@ -85,7 +85,10 @@ fn replay(seed: u64) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(violation) => {
-            println!("seed {seed} breaks: {}\n  {}", violation.invariant, violation.detail);
+            println!(
+                "seed {seed} breaks: {}\n  {}",
+                violation.invariant, violation.detail
+            );
             ExitCode::FAILURE
         }
     }
@@ -98,7 +101,10 @@ fn sweep(seeds: u64, from: u64, threads: usize) -> ExitCode {
             let tasks: usize = summaries.iter().map(|summary| summary.tasks).sum();
             let runs: usize = summaries.iter().map(|summary| summary.runs).sum();
             let events: u64 = summaries.iter().map(|summary| summary.events).sum();
-            println!("seeds {from} to {} break nothing: {tasks} tasks, {runs} runs, {events} events", end - 1);
+            println!(
+                "seeds {from} to {} break nothing: {tasks} tasks, {runs} runs, {events} events",
+                end - 1
+            );
             ExitCode::SUCCESS
         }
         Err(failed) => {

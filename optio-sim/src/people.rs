@@ -63,7 +63,10 @@ impl People<'_> {
         let (Some(task), Some(other)) = (self.dice.pick(&tasks), self.dice.pick(&tasks)) else {
             return;
         };
-        let (id, priority) = (task.id, i32::try_from(self.dice.within(0, 200)).unwrap_or(0));
+        let (id, priority) = (
+            task.id,
+            i32::try_from(self.dice.within(0, 200)).unwrap_or(0),
+        );
         self.world.ledger.note(|| format!("people: {what} {id}"));
         let done: Result<Task, _> = match what {
             "cancel" => self.desk.cancel(id).await,
@@ -89,7 +92,9 @@ impl People<'_> {
         };
         let git = &self.world.facts.git;
         if git.branch(&repo.url, &branch).is_some() {
-            self.world.ledger.note(|| format!("people: push to {branch} of {}", repo.name()));
+            self.world
+                .ledger
+                .note(|| format!("people: push to {branch} of {}", repo.name()));
             git.push(&repo.url, &branch, &[(&file, &content)], "By hand");
         }
     }
@@ -104,19 +109,26 @@ impl People<'_> {
             _ => ReviewVerdict::Comment,
         };
         let number = pull_request.number;
-        self.world.ledger.note(|| format!("people: {verdict:?} on {number} of {}", repo.name()));
+        self.world
+            .ledger
+            .note(|| format!("people: {verdict:?} on {number} of {}", repo.name()));
         let report = ReviewReport {
             verdict,
             summary: format!("as of {}", self.dice.next()),
             comments: Vec::new(),
         };
-        self.world.facts.forge.add_review(&repo.url, number, "ada", report);
+        self.world
+            .facts
+            .forge
+            .add_review(&repo.url, number, "ada", report);
     }
 
     fn merge_elsewhere(&self) {
         if let Some((repo, pull_request)) = self.open_pull_request() {
             let number = pull_request.number;
-            self.world.ledger.note(|| format!("people: merge {number} of {}", repo.name()));
+            self.world
+                .ledger
+                .note(|| format!("people: merge {number} of {}", repo.name()));
             self.world.facts.forge.merge_elsewhere(&repo.url, number);
         }
     }
@@ -124,7 +136,9 @@ impl People<'_> {
     fn close_elsewhere(&self) {
         if let Some((repo, pull_request)) = self.open_pull_request() {
             let number = pull_request.number;
-            self.world.ledger.note(|| format!("people: close {number} of {}", repo.name()));
+            self.world
+                .ledger
+                .note(|| format!("people: close {number} of {}", repo.name()));
             self.world.facts.forge.close_elsewhere(&repo.url, number);
         }
     }

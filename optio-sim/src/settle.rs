@@ -29,7 +29,12 @@ pub(crate) fn unsettled(world: &World) -> Vec<String> {
     let mut open = Vec::new();
     for run in world.ledger.runs() {
         if run.is_live() {
-            open.push(format!("{} of {} is {}", run.id, run.task, run.phase.name()));
+            open.push(format!(
+                "{} of {} is {}",
+                run.id,
+                run.task,
+                run.phase.name()
+            ));
         }
     }
     for task in &tasks {
@@ -56,7 +61,11 @@ fn rests(
     match &task.state {
         TaskState::Completed { .. } | TaskState::Cancelled { .. } => match &task.worktree {
             Some(tree)
-                if world.facts.git.is_dirty(tree.workspace, &tree.path).is_some()
+                if world
+                    .facts
+                    .git
+                    .is_dirty(tree.workspace, &tree.path)
+                    .is_some()
                     && !is_broken(world, tree.workspace) =>
             {
                 Err("its worktree is still there".to_owned())
@@ -65,9 +74,10 @@ fn rests(
         },
         TaskState::Failed { .. } => Ok(()),
         TaskState::WaitingOnDeps => {
-            let waits = task.depends_on.iter().any(|other| {
-                states.get(other).is_some_and(|state| !state.is_final())
-            });
+            let waits = task
+                .depends_on
+                .iter()
+                .any(|other| states.get(other).is_some_and(|state| !state.is_final()));
             if waits {
                 Ok(())
             } else {
@@ -89,9 +99,9 @@ fn rests(
 /// Nothing can be saved from a broken workspace, so nothing is taken away from it either.
 fn is_broken(world: &World, id: WorkspaceId) -> bool {
     match world.facts.runtime.list().now_or_never() {
-        Some(Ok(all)) => all.iter().any(|seen| {
-            seen.id == id && matches!(seen.health, WorkspaceHealth::Broken { .. })
-        }),
+        Some(Ok(all)) => all
+            .iter()
+            .any(|seen| seen.id == id && matches!(seen.health, WorkspaceHealth::Broken { .. })),
         _ => false,
     }
 }
@@ -168,7 +178,10 @@ pub(crate) async fn check(world: &World, desk: &Optio) {
     if let Ok(claimed) = world.facts.queue.claimed().await
         && !claimed.is_empty()
     {
-        ledger.broke("slots are given back", format!("{claimed:?} are still claimed"));
+        ledger.broke(
+            "slots are given back",
+            format!("{claimed:?} are still claimed"),
+        );
     }
     let unknown = world.facts.git.unknown_commands();
     if !unknown.is_empty() {
@@ -216,12 +229,18 @@ fn costs_add_up(world: &World, task: &Task) {
 
 /// Every line of every agent is in the log once, in order; and all of them if the run came to its end by itself.
 async fn log_is_whole(world: &World, desk: &Optio, task: &Task) {
-    let Ok(entries) = desk.store().log(task.id, LogCursor::default(), usize::MAX).await else {
+    let Ok(entries) = desk
+        .store()
+        .log(task.id, LogCursor::default(), usize::MAX)
+        .await
+    else {
         return;
     };
     let spawned = world.facts.runtime.spawned();
     for run in world.ledger.runs().iter().filter(|run| run.task == task.id) {
-        let mine = entries.iter().filter(|entry| entry.cursor.run == run.number);
+        let mine = entries
+            .iter()
+            .filter(|entry| entry.cursor.run == run.number);
         let mut said = 0;
         for (entry, seq) in mine.zip(1_u64..) {
             if entry.cursor.seq != seq {

@@ -12,6 +12,7 @@ mod command_line;
 mod config;
 #[cfg(test)]
 mod live;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod webhooks;

@@ -52,7 +52,10 @@ impl Subscription for FaultySubscription {
             let hint = self.inner.next().await?;
             let share = self.link.weather().hints;
             if self.link.dice.hits(share / 8) {
-                return Err(Error::unavailable("simulation", "the subscription is cut off"));
+                return Err(Error::unavailable(
+                    "simulation",
+                    "the subscription is cut off",
+                ));
             }
             if self.link.dice.hits(share / 8) {
                 return Ok(Hint::Missed);

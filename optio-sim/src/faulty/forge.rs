@@ -81,6 +81,8 @@ impl Forge for FaultyForge {
     }
 
     async fn close(&self, repo: &Repo, number: PrNumber) -> Result<()> {
-        self.link.call("close", self.inner.close(repo, number)).await
+        self.link
+            .call("close", self.inner.close(repo, number))
+            .await
     }
 }

@@ -145,14 +145,20 @@ impl Link {
             }
             Fate::Refused => {
                 self.note(what, "refused");
-                Err(Error::unavailable("simulation", format!("{what} is refused")))
+                Err(Error::unavailable(
+                    "simulation",
+                    format!("{what} is refused"),
+                ))
             }
             Fate::Unanswered => {
                 let done = work.await;
                 self.note(what, "unanswered");
                 done?;
                 self.gate().await;
-                Err(Error::unavailable("simulation", format!("{what} is not answered")))
+                Err(Error::unavailable(
+                    "simulation",
+                    format!("{what} is not answered"),
+                ))
             }
             Fate::Slow { before, after } => {
                 tokio::time::sleep(before).await;

@@ -22,7 +22,14 @@ pub(crate) struct WatchedForge {
 impl Forge for WatchedForge {
     async fn open(&self, repo: &Repo, new: &NewPullRequest) -> Result<PullRequest> {
         let opened = self.inner.open(repo, new).await?;
-        self.ledger.note(|| format!("pull request {} of {} is {}", opened.number, repo.name(), new.head_branch));
+        self.ledger.note(|| {
+            format!(
+                "pull request {} of {} is {}",
+                opened.number,
+                repo.name(),
+                new.head_branch
+            )
+        });
         let mut of: BTreeMap<String, u32> = BTreeMap::new();
         for seen in self.ledger.facts.forge.pull_requests(&repo.url) {
             // one that somebody closed is not opened again
@@ -31,7 +38,10 @@ impl Forge for WatchedForge {
             }
         }
         if let Some((branch, count)) = of.iter().find(|(_, count)| **count > 1) {
-            self.ledger.broke("one pull request for each task", format!("{branch} has {count}"));
+            self.ledger.broke(
+                "one pull request for each task",
+                format!("{branch} has {count}"),
+            );
         }
         Ok(opened)
     }
@@ -39,7 +49,10 @@ impl Forge for WatchedForge {
     async fn pull_request(&self, repo: &Repo, number: PrNumber) -> Result<PullRequest> {
         let seen = self.inner.pull_request(repo, number).await?;
         // none: they may come until the grace has passed, which the engine decides
-        let green = matches!(seen.checks, Checks::Passed | Checks::NotRequired | Checks::None);
+        let green = matches!(
+            seen.checks,
+            Checks::Passed | Checks::NotRequired | Checks::None
+        );
         if green && seen.mergeability == Mergeability::Clean {
             self.ledger.book().green.insert(seen.head.clone());
         }
@@ -58,9 +71,17 @@ impl Forge for WatchedForge {
         let before = merges();
         let done = self.inner.merge(repo, number, request).await;
         if merges() > before {
-            self.ledger.note(|| format!("pull request {number} of {} is merged at {head}", repo.name()));
+            self.ledger.note(|| {
+                format!(
+                    "pull request {number} of {} is merged at {head}",
+                    repo.name()
+                )
+            });
             if !fit {
-                let detail = format!("{number} of {} was merged at {head}, which nobody called green", repo.url);
+                let detail = format!(
+                    "{number} of {} was merged at {head}, which nobody called green",
+                    repo.url
+                );
                 self.ledger.broke("unknown is not green", detail);
             }
         }

@@ -97,7 +97,9 @@ fn events() -> Vec<TaskEvent> {
         TaskEvent::Enqueued { next: next.clone() },
         TaskEvent::Placed {
             run: run(),
-            workspace: "ws_00000000000000000000000000".parse::<WorkspaceId>().unwrap_or_else(|_| unreachable!("it is one")),
+            workspace: "ws_00000000000000000000000000"
+                .parse::<WorkspaceId>()
+                .unwrap_or_else(|_| unreachable!("it is one")),
         },
         TaskEvent::Started,
         TaskEvent::Requeued {

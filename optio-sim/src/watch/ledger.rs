@@ -145,7 +145,7 @@ impl Ledger {
     }
 
     /// Writes down that an invariant was broken. The first one counts.
-    pub(crate) fn broke(&self, invariant: &'static str, detail: String) {
+    pub(crate) fn broke(&self, invariant: &'static str, detail: impl std::fmt::Display) {
         let at = self.begun.elapsed().as_millis();
         let mut book = self.book();
         if book.violation.is_none() {

@@ -8,10 +8,10 @@ mod store;
 mod runtime;
 mod forge;
 
+pub use self::ledger::{Trail, Violation};
 pub(crate) use self::{
     forge::WatchedForge,
     ledger::{Facts, Ledger},
     runtime::WatchedRuntime,
     store::WatchedStore,
 };
-pub use self::ledger::{Trail, Violation};

@@ -36,7 +36,11 @@ impl Ledger {
                 let detail = format!("{other} and {} are both at work on {task}", process.run);
                 self.broke("one agent for each task", detail);
             }
-            let live = self.book().runs.get(&process.run).is_some_and(optio_core::run::Run::is_live);
+            let live = self
+                .book()
+                .runs
+                .get(&process.run)
+                .is_some_and(optio_core::run::Run::is_live);
             if !live {
                 let detail = format!("an agent was started for {}, which has ended", process.run);
                 self.broke("an ended run has no process", detail);
@@ -50,9 +54,17 @@ fn destroys(command: &Command) -> bool {
     let named = |word: &str| command.args.iter().any(|arg| arg == word);
     match command.program.as_str() {
         "rm" | "mv" => !named("-f") || named("-rf"),
-        "git" => ["checkout", "clean", "worktree", "push", "update-ref", "fetch", "symbolic-ref"]
-            .into_iter()
-            .any(named),
+        "git" => [
+            "checkout",
+            "clean",
+            "worktree",
+            "push",
+            "update-ref",
+            "fetch",
+            "symbolic-ref",
+        ]
+        .into_iter()
+        .any(named),
         _ => false,
     }
 }
@@ -83,7 +95,8 @@ impl Runtime for WatchedRuntime {
         self.ledger.take_stock();
         self.ledger.note(|| format!("{workspace} is removed"));
         let done = self.inner.remove(workspace).await;
-        self.ledger.check_stock(&|| format!("the removal of {workspace}"));
+        self.ledger
+            .check_stock(&|| format!("the removal of {workspace}"));
         done
     }
 
@@ -91,7 +104,8 @@ impl Runtime for WatchedRuntime {
         let before = self.ledger.facts.runtime.spawned().len();
         let done = self.inner.spawn(workspace, run, command).await;
         if self.ledger.facts.runtime.spawned().len() > before {
-            self.ledger.note(|| format!("{run} starts to work in {workspace}"));
+            self.ledger
+                .note(|| format!("{run} starts to work in {workspace}"));
             self.ledger.check_agents();
         }
         done

@@ -151,7 +151,9 @@ impl Ledger {
                 Write::NewRun(run) => {
                     broken.extend(book.new_run(run, &claimed));
                     drop(book);
-                    self.note(|| format!("{} placed for {} in {}", run.id, run.task, run.workspace));
+                    self.note(|| {
+                        format!("{} placed for {} in {}", run.id, run.task, run.workspace)
+                    });
                 }
                 Write::Run(run) | Write::TakeOver(run) => {
                     let takes = matches!(write, Write::TakeOver(_));
@@ -168,7 +170,12 @@ impl Ledger {
                     broken.extend(book.run(run, if takes { 1 } else { 0 }));
                     drop(book);
                     if takes {
-                        self.note(|| format!("{} taken over by {}, epoch {}", run.id, run.lease.holder, run.epoch));
+                        self.note(|| {
+                            format!(
+                                "{} taken over by {}, epoch {}",
+                                run.id, run.lease.holder, run.epoch
+                            )
+                        });
                     }
                     if before != Some(run.phase.name()) {
                         self.note(|| format!("{} is {}{}", run.id, run.phase.name(), outcome(run)));
@@ -206,10 +213,12 @@ impl Ledger {
     /// Of a run that has ended no process is alive.
     fn still_alive(&self, run: &Run) -> Option<Broken> {
         let alive = self.facts.runtime.processes();
-        alive
-            .iter()
-            .any(|live| live.run == run.id)
-            .then(|| ("an ended run has no process", format!("the agent of {} is still at work", run.id)))
+        alive.iter().any(|live| live.run == run.id).then(|| {
+            (
+                "an ended run has no process",
+                format!("the agent of {} is still at work", run.id),
+            )
+        })
     }
 
     /// What is completed is merged, by the forge's word.
@@ -225,9 +234,18 @@ impl Ledger {
         let url = self.url(task.repo)?;
         let number = task.pull_request.as_ref().map(|it| it.number);
         let merged = self.facts.forge.pull_requests(&url).iter().any(|seen| {
-            Some(seen.number) == number && seen.state == (PrState::Merged { commit: commit.clone() })
+            Some(seen.number) == number
+                && seen.state
+                    == (PrState::Merged {
+                        commit: commit.clone(),
+                    })
         });
-        (!merged).then(|| ("completed is merged", format!("{id} is completed and not merged as {commit}")))
+        (!merged).then(|| {
+            (
+                "completed is merged",
+                format!("{id} is completed and not merged as {commit}"),
+            )
+        })
     }
 }
 
@@ -238,7 +256,10 @@ impl Book {
         let mut at = before.as_ref().map(|before| before.state.name());
         for audit in audits {
             if audit.from != at {
-                let detail = format!("{id} is {at:?}, and its history goes on from {:?}", audit.from);
+                let detail = format!(
+                    "{id} is {at:?}, and its history goes on from {:?}",
+                    audit.from
+                );
                 return Some(("history is whole", detail));
             }
             if let Some(from) = audit.from
@@ -250,7 +271,10 @@ impl Book {
             at = Some(audit.to);
         }
         if at != Some(task.state.name()) {
-            let detail = format!("{id} is {} without a line in its history", task.state.name());
+            let detail = format!(
+                "{id} is {} without a line in its history",
+                task.state.name()
+            );
             return Some(("history is whole", detail));
         }
         let before = before?;
@@ -264,25 +288,37 @@ impl Book {
     fn new_run(&mut self, run: &Run, claimed: &[TaskId]) -> Option<Broken> {
         let live: Vec<&Run> = self.runs.values().filter(|run| run.is_live()).collect();
         if let Some(other) = live.iter().find(|other| other.task == run.task) {
-            let detail = format!("{} is placed while {} of {} is live", run.id, other.id, run.task);
+            let detail = format!(
+                "{} is placed while {} of {} is live",
+                run.id, other.id, run.task
+            );
             return Some(("one live run for each task", detail));
         }
-        let capacity = self.repos.get(&run.repo).map_or(0, |repo| repo.settings.capacity());
+        let capacity = self
+            .repos
+            .get(&run.repo)
+            .map_or(0, |repo| repo.settings.capacity());
         let unclaimed = |run: &&&Run| !claimed.contains(&run.task);
         let here: Vec<&&Run> = live.iter().filter(|other| other.repo == run.repo).collect();
         let all: Vec<&&Run> = live.iter().collect();
-        let broken = [(here, capacity, "its repository"), (all, self.global, "the fleet")]
-            .into_iter()
-            .find_map(|(live, limit, of)| {
-                let held = u32::try_from(live.len()).unwrap_or(u32::MAX) + 1;
-                let lost = u32::try_from(live.iter().copied().filter(unclaimed).count()).unwrap_or(0);
-                // see ARCHITECTURE.md: only runs whose slot was lost may be above a limit, and only by a race of replicas
-                let spare = lost.min(self.replicas - 1);
-                (held > limit + spare).then(|| {
-                    let detail = format!("{} is run {held} of {limit} of {of} ({lost} without their slot)", run.id);
-                    ("limits are kept", detail)
-                })
-            });
+        let broken = [
+            (here, capacity, "its repository"),
+            (all, self.global, "the fleet"),
+        ]
+        .into_iter()
+        .find_map(|(live, limit, of)| {
+            let held = u32::try_from(live.len()).unwrap_or(u32::MAX) + 1;
+            let lost = u32::try_from(live.iter().copied().filter(unclaimed).count()).unwrap_or(0);
+            // see ARCHITECTURE.md: only runs whose slot was lost may be above a limit, and only by a race of replicas
+            let spare = lost.min(self.replicas - 1);
+            (held > limit + spare).then(|| {
+                let detail = format!(
+                    "{} is run {held} of {limit} of {of} ({lost} without their slot)",
+                    run.id
+                );
+                ("limits are kept", detail)
+            })
+        });
         self.runs.insert(run.id, run.clone());
         broken
     }
@@ -294,12 +330,21 @@ impl Book {
         if before.epoch + step != run.epoch || !before.is_live() {
             let detail = format!(
                 "{} is written in epoch {} by {}; it is in epoch {} and {}",
-                run.id, run.epoch, run.lease.holder, before.epoch, before.phase.name()
+                run.id,
+                run.epoch,
+                run.lease.holder,
+                before.epoch,
+                before.phase.name()
             );
             return Some(("only its holder writes about a run", detail));
         }
         if !law::allows_phase(&before.phase, &run.phase) {
-            let detail = format!("{} went from {} to {}", run.id, before.phase.name(), run.phase.name());
+            let detail = format!(
+                "{} went from {} to {}",
+                run.id,
+                before.phase.name(),
+                run.phase.name()
+            );
             return Some(("no illegal phase", detail));
         }
         let (was, is) = (before.progress, run.progress);
@@ -308,7 +353,12 @@ impl Book {
             return Some(("what was read stays read", detail));
         }
         if before.usage().cost > run.usage().cost {
-            let detail = format!("{}: {} after {}", run.id, run.usage().cost, before.usage().cost);
+            let detail = format!(
+                "{}: {} after {}",
+                run.id,
+                run.usage().cost,
+                before.usage().cost
+            );
             return Some(("costs never shrink", detail));
         }
         if let RunPhase::Ended { .. } = run.phase

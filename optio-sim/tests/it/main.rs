@@ -7,7 +7,10 @@ fn part(number: u64) {
     let seeds = number * 100..(number + 1) * 100;
     if let Err(failed) = sweep(seeds, 1, None) {
         let seed = failed.seed;
-        panic!("seed {seed} {}\nreplay it: cargo xtask sim --replay {seed}", failed.violation);
+        panic!(
+            "seed {seed} {}\nreplay it: cargo xtask sim --replay {seed}",
+            failed.violation
+        );
     }
 }
 
@@ -64,7 +67,10 @@ fn a_merge_without_a_green_light_is_found() {
 #[test]
 fn the_same_seed_is_the_same_story() {
     for seed in 2000..2020 {
-        let (one, other) = (play(seed, None, Trail::Last60), play(seed, None, Trail::Last60));
+        let (one, other) = (
+            play(seed, None, Trail::Last60),
+            play(seed, None, Trail::Last60),
+        );
         assert_eq!(one, other, "seed {seed}");
     }
 }
