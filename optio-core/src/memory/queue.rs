@@ -9,10 +9,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    clock::{Clock, Timestamp, elapsed, later},
+    clock::{Clock, Timestamp, elapsed},
     error::{Error, Result},
     id::{RepoId, TaskId},
     queue::{Claim, Job, Queue, QueueLimits, Waiting},
@@ -31,7 +31,8 @@ pub struct MemoryQueue {
 }
 
 impl MemoryQueue {
-    /// An empty queue with the default limits. Its leases and delays end by this clock and by tokio's timers.
+    /// An empty queue with the default limits. Its delays end by this clock. Its leases end by tokio's timers, so that
+    /// nobody loses a claim because the clock was set.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -53,12 +54,12 @@ impl MemoryQueue {
     /// Brings the state up to the present moment, acts on it, and wakes whoever waits if there is something in it for
     /// them: something to claim, or an earlier moment to look again.
     fn act<T>(&self, act: impl FnOnce(&mut State, Timestamp) -> T) -> T {
-        let now = self.clock.now();
+        let (now, timer) = (self.clock.now(), Instant::now());
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (changes, deadline) = (state.changes, state.deadline());
-        state.advance(now);
+        let (changes, deadline) = (state.changes, state.wait(now, timer));
+        state.advance(now, timer);
         let done = act(&mut state, now);
-        let sooner = match (state.deadline(), deadline) {
+        let sooner = match (state.wait(now, timer), deadline) {
             (Some(new), Some(old)) => new < old,
             (new, old) => new.is_some() && old.is_none(),
         };
@@ -79,15 +80,15 @@ impl Queue for MemoryQueue {
     }
 
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
-        Ok(self.act(|state, now| {
+        Ok(self.act(|state, _| {
             let task = state.best()?;
             let job = state.take(task)?;
-            Some(state.hold(job, worker, later(now, lease)))
+            Some(state.hold(job, worker, Instant::now() + lease))
         }))
     }
 
     async fn adopt(&self, job: Job, worker: &WorkerId, lease: Duration) -> Result<Claim> {
-        self.act(|state, now| {
+        self.act(|state, _| {
             if let Some(held) = state.claims.get(&job.task) {
                 if held.worker != *worker {
                     let message = format!("{} is claimed by {}", job.task, held.worker);
@@ -96,14 +97,14 @@ impl Queue for MemoryQueue {
                 state.let_go(job.task);
             }
             state.take(job.task);
-            Ok(state.hold(job, worker, later(now, lease)))
+            Ok(state.hold(job, worker, Instant::now() + lease))
         })
     }
 
     async fn renew(&self, claim: &Claim, lease: Duration) -> Result<()> {
-        self.act(|state, now| {
+        self.act(|state, _| {
             state.check(claim)?;
-            state.extend(claim.job().task, later(now, lease));
+            state.extend(claim.job().task, Instant::now() + lease);
             Ok(())
         })
     }
@@ -159,7 +160,7 @@ impl Queue for MemoryQueue {
             let (done, wait) = self.act(|state, now| {
                 let done =
                     state.best().is_some() || *seen.get_or_insert(state.changes) != state.changes;
-                (done, state.deadline().map(|at| elapsed(now, at)))
+                (done, state.wait(now, Instant::now()))
             });
             if done {
                 return Ok(());
@@ -203,7 +204,7 @@ struct State {
     heads: BTreeMap<Rank, RepoId>,
     head_of: HashMap<RepoId, Rank>,
     claims: HashMap<TaskId, Held>,
-    leases: BTreeSet<(Timestamp, TaskId)>,
+    leases: BTreeSet<(Instant, TaskId)>,
     at_work: HashMap<RepoId, u32>,
     last_token: u64,
     /// Counts the changes that may let somebody claim.
@@ -215,12 +216,12 @@ struct Held {
     job: Job,
     worker: WorkerId,
     token: u64,
-    until: Timestamp,
+    until: Instant,
 }
 
 impl State {
     /// Ends the leases and delays that are over.
-    fn advance(&mut self, now: Timestamp) {
+    fn advance(&mut self, now: Timestamp, timer: Instant) {
         while let Some(&(at, task)) = self.delayed.first()
             && at <= now
         {
@@ -228,7 +229,7 @@ impl State {
             self.settle(task, now);
         }
         while let Some(&(until, task)) = self.leases.first()
-            && until <= now
+            && until <= timer
         {
             if let Some(job) = self.let_go(task) {
                 self.wait_again(job, now);
@@ -238,10 +239,11 @@ impl State {
         }
     }
 
-    /// The next moment at which time alone changes something.
-    fn deadline(&self) -> Option<Timestamp> {
-        let delay = self.delayed.first().map(|(at, _)| *at);
-        let lease = self.leases.first().map(|(at, _)| *at);
+    /// How long until time alone changes something.
+    fn wait(&self, now: Timestamp, timer: Instant) -> Option<Duration> {
+        let delay = self.delayed.first().map(|(at, _)| elapsed(now, *at));
+        let lease = self.leases.first();
+        let lease = lease.map(|(at, _)| at.saturating_duration_since(timer));
         delay.into_iter().chain(lease).min()
     }
 
@@ -304,7 +306,7 @@ impl State {
     }
 
     /// Takes a slot.
-    fn hold(&mut self, job: Job, worker: &WorkerId, until: Timestamp) -> Claim {
+    fn hold(&mut self, job: Job, worker: &WorkerId, until: Instant) -> Claim {
         self.last_token += 1;
         let (task, repo, token) = (job.task, job.repo, self.last_token);
         let held = Held {
@@ -336,7 +338,7 @@ impl State {
         Some(held.job)
     }
 
-    fn extend(&mut self, task: TaskId, until: Timestamp) {
+    fn extend(&mut self, task: TaskId, until: Instant) {
         if let Some(held) = self.claims.get_mut(&task) {
             self.leases.remove(&(held.until, task));
             held.until = until;

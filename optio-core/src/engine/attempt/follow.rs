@@ -60,10 +60,7 @@ impl Optio {
         };
         let mut output = self.runtime().attach(run.workspace, run.id, offset).await?;
         let mut reader = self.reader(&run)?;
-        let mut watchdog = Watchdog {
-            repo: &repo,
-            activity: None,
-        };
+        let mut watchdog = Watchdog::new(&repo, &run, self.now());
         let mut watch = tokio::time::interval(WATCH);
         watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut unwanted = pin!(self.until_unwanted(run.task, run.id));
@@ -140,6 +137,7 @@ impl Optio {
             batch: Batch::new(run.number, run.progress),
             report: run.report.clone(),
             heard_at: run.heard_at,
+            last_read: None,
             flush_at: None,
             delay: self.settings().log_delay,
         })
@@ -215,21 +213,22 @@ impl Optio {
         reader: &Reader,
     ) -> Result<Option<StopReason>, Trouble> {
         let run = held.run().await;
-        let RunPhase::Spawned { at, stopping, .. } = &run.phase else {
+        let RunPhase::Spawned { stopping, .. } = &run.phase else {
             return Ok(None);
         };
         if let Some(reason) = stopping {
             return Ok(Some(reason.clone())); // it was to be stopped already: see to it
         }
-        let now = self.now();
         let settings = &watchdog.repo.settings;
-        if elapsed(*at, now) >= settings.run_timeout() {
+        if watchdog.at_work.elapsed() >= settings.run_timeout() {
             return Ok(Some(StopReason::TimedOut));
         }
-        let heard = run.heard_at.max(reader.heard_at);
-        if elapsed(heard, now) >= WATCH {
+        if let Some(last_read) = reader.last_read {
+            watchdog.silent.restart(last_read);
+        }
+        if watchdog.silent.elapsed() >= WATCH {
             // silent: perhaps it works all the same, in a long build, say
-            let mut at_work = false;
+            let (mut at_work, mut compared) = (false, true);
             let status = self.runtime().status(run.workspace, run.id).await?;
             if let RunStatus::Running {
                 activity: Some(activity),
@@ -237,10 +236,13 @@ impl Optio {
             {
                 let before = watchdog.activity.replace(activity);
                 at_work = before.is_some_and(|before| activity > before);
+                compared = before.is_some();
             }
             if at_work {
+                watchdog.silent.restart(Instant::now());
+                let now = self.now();
                 held.update(|run, _| run.heard_at = now).await?;
-            } else if elapsed(heard, now) >= settings.silence() {
+            } else if compared && watchdog.silent.elapsed() >= settings.silence() {
                 return Ok(Some(StopReason::Stalled));
             }
         }
@@ -255,6 +257,52 @@ impl Optio {
 struct Watchdog<'a> {
     repo: &'a Repo,
     activity: Option<u64>,
+    /// How long the agent is at work.
+    at_work: Span,
+    /// How long it has been silent.
+    silent: Span,
+}
+
+impl<'a> Watchdog<'a> {
+    fn new(repo: &'a Repo, run: &Run, now: Timestamp) -> Self {
+        let began = match &run.phase {
+            RunPhase::Spawned { at, .. } => *at,
+            _ => now,
+        };
+        Self {
+            repo,
+            activity: None,
+            at_work: Span::since(began, now),
+            silent: Span::since(run.heard_at, now),
+        }
+    }
+}
+
+/// A time that goes on. What passes while we watch is measured by a clock that nobody sets: an agent must not be ended
+/// because the machine's clock was. Only what passed before is told by the clock.
+struct Span {
+    before: Duration,
+    from: Instant,
+}
+
+impl Span {
+    fn since(began: Timestamp, now: Timestamp) -> Self {
+        Self {
+            before: elapsed(began, now),
+            from: Instant::now(),
+        }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.before.saturating_add(self.from.elapsed())
+    }
+
+    /// Begins again at this moment, unless it began later.
+    fn restart(&mut self, at: Instant) {
+        if at > self.from {
+            (self.before, self.from) = (Duration::ZERO, at);
+        }
+    }
 }
 
 /// Reads output and gathers it for the log.
@@ -267,6 +315,7 @@ struct Reader {
     batch: Batch,
     report: RunReport,
     heard_at: Timestamp,
+    last_read: Option<Instant>,
     flush_at: Option<Instant>,
     delay: Duration,
 }
@@ -274,6 +323,7 @@ struct Reader {
 impl Reader {
     fn read(&mut self, stream: LogStream, bytes: &[u8], engine: &Optio) {
         self.heard_at = engine.now();
+        self.last_read = Some(Instant::now());
         let splitter = if stream == LogStream::Stdout {
             &mut self.stdout
         } else {

@@ -1,6 +1,7 @@
 //! The engine, told in stories on paused time: hours pass at once, and nothing sleeps.
 
 mod capacity;
+mod clock_jump;
 mod endings;
 mod feedback;
 mod money;
