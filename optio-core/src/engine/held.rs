@@ -3,12 +3,14 @@
 //! Each write also renews the lease. Once somebody else has taken the run over, nothing can be written any more, and
 //! whoever works on it here is told to stop.
 
+use std::sync::Arc;
+
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{Optio, change::Change};
 use crate::{
-    clock::{Timestamp, later},
+    clock::{Timestamp, elapsed, later},
     error::{Error, ErrorKind, Result},
     id::{RunId, TaskId},
     run::{Lease, Run, RunOutcome, RunPhase},
@@ -16,12 +18,12 @@ use crate::{
     task::Task,
 };
 
-/// A run that this worker holds.
-#[derive(Debug)]
+/// A run that this worker holds. Clones are the same hold.
+#[derive(Debug, Clone)]
 pub(crate) struct Held {
     engine: Optio,
     /// Locked over each commit, so that writes of the same holder do not undo each other.
-    known: Mutex<Known>,
+    known: Arc<Mutex<Known>>,
     id: RunId,
     task: TaskId,
     lost: CancellationToken,
@@ -51,10 +53,10 @@ impl Held {
             engine: engine.clone(),
             id: run.id,
             task: run.task,
-            known: Mutex::new(Known {
+            known: Arc::new(Mutex::new(Known {
                 run,
                 certainty: Certainty::Sure,
-            }),
+            })),
             lost: CancellationToken::new(),
         }
     }
@@ -96,6 +98,10 @@ impl Held {
             ));
         }
         Ok(Self::new(engine, run))
+    }
+
+    pub(crate) fn engine(&self) -> &Optio {
+        &self.engine
     }
 
     pub(crate) fn id(&self) -> RunId {
@@ -261,6 +267,24 @@ impl Held {
     /// `Conflict` if we do not.
     pub(crate) async fn check(&self) -> Result<()> {
         self.update(|_, _| ()).await
+    }
+
+    /// Makes sure that the run stays ours for at least a third of a lease, the longest that a call may be on its way.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub(crate) async fn stand(&self) -> Result<()> {
+        let left = {
+            let known = self.known.lock().await;
+            match known.certainty {
+                Certainty::Sure => elapsed(self.engine.now(), known.run.lease.until),
+                Certainty::Unsure => std::time::Duration::ZERO,
+            }
+        };
+        if left >= self.engine.settings().lease / 3 {
+            return Ok(());
+        }
+        self.check().await
     }
 
     async fn write(&self, mut change: Change<'_>, known: &mut Known, next: Run) -> Result<()> {

@@ -7,6 +7,7 @@ mod commands;
 pub(crate) mod git;
 mod health_monitor;
 mod held;
+mod fenced;
 mod inquiry;
 mod locks;
 mod pr_watcher;

@@ -14,6 +14,7 @@ use crate::{
     failure::{Failure, FailureClass, RetryAdvice},
     replay::{Seen, SeenFailure},
     run::{Run, RunKind, RunOutcome},
+    runtime::Runtime,
     scheduling::AfterFailure,
     task::{Briefing, NextRun, Task, TaskEvent, TaskRole, TaskState},
     worktree::WorktreeState,
@@ -27,8 +28,8 @@ impl Optio {
         if task.state.run() != Some(run.id) {
             return self.end_cancelled(held).await;
         }
-        self.no_process_left(&run).await?;
-        let rescue = self.rescue(&run, &task).await;
+        self.no_process_left(held, &run).await?;
+        let rescue = self.rescue(held, &run, &task).await;
         let repo = self.store().repo(run.repo).await?;
         let now = self.now();
         let jitter = self.clock().random();
@@ -82,8 +83,8 @@ impl Optio {
     pub(super) async fn end_cancelled(&self, held: &Held) -> Result<()> {
         let run = held.run().await;
         let task = self.store().task(run.task).await?;
-        self.no_process_left(&run).await?;
-        let rescue = self.rescue(&run, &task).await;
+        self.no_process_left(held, &run).await?;
+        let rescue = self.rescue(held, &run, &task).await;
         let now = self.now();
         held.end(&RunOutcome::Cancelled { rescue }, |_, task, change| {
             keep_worktree(task, WorktreeState::Dirty, now);
@@ -98,8 +99,8 @@ impl Optio {
     }
 
     /// Whatever phase the run is in: after this no process of it is alive.
-    async fn no_process_left(&self, run: &Run) -> Result<()> {
-        match self
+    async fn no_process_left(&self, held: &Held, run: &Run) -> Result<()> {
+        match held
             .runtime()
             .kill(run.workspace, run.id, self.settings().kill_grace)
             .await

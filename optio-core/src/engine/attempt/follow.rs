@@ -20,7 +20,7 @@ use crate::{
     failure::{ExitStatus, Failure, FailureClass},
     repo::Repo,
     run::{Progress, Run, RunPhase, StopReason},
-    runtime::{OutputOffset, Piece, RunStatus},
+    runtime::{OutputOffset, Piece, RunStatus, Runtime},
     store::Write,
     transcript::{LogStream, RunReport, TranscriptEvent},
 };
@@ -199,7 +199,7 @@ impl Optio {
             }
         })
         .await?;
-        Ok(self
+        Ok(held
             .runtime()
             .kill(run.workspace, run.id, self.settings().kill_grace)
             .await?)

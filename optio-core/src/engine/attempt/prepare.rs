@@ -16,7 +16,7 @@ use crate::{
     pull_request::CommitId,
     repo::Repo,
     run::{Run, RunKind, RunPhase},
-    runtime::{Command, WorkspaceSpec},
+    runtime::{Command, Runtime, WorkspaceSpec},
     store::{Commit, Write},
     task::{Briefing, Task, TaskEvent, TaskRole, TaskState},
     workspace::{WorkspacePath, WorkspaceState},
@@ -37,7 +37,8 @@ impl Optio {
             .credentials(&repo)
             .await
             .map_err(|error| self.failed(&error))?;
-        let git = self.git(&run, &repo, credentials.as_ref());
+        let runtime = held.runtime();
+        let git = git(&runtime, &run, &repo, credentials.as_ref());
         git.ensure_clone()
             .await
             .map_err(|error| self.git_failed(&error))?;
@@ -76,7 +77,7 @@ impl Optio {
     /// Starts the agent, or finds that it was started before.
     pub(super) async fn start(&self, held: &Held, command: Command) -> Result<(), Trouble> {
         let run = held.run().await;
-        self.runtime()
+        held.runtime()
             .spawn(run.workspace, run.id, command)
             .await
             .map_err(|error| self.failed(&error))?;
@@ -99,20 +100,6 @@ impl Optio {
         })
         .await?;
         Ok(())
-    }
-
-    pub(super) fn git(
-        &self,
-        run: &Run,
-        repo: &Repo,
-        credentials: Option<&GitCredentials>,
-    ) -> Git<'_> {
-        Git::new(
-            self.runtime(),
-            run.workspace,
-            repo.url.as_str(),
-            credentials,
-        )
     }
 
     async fn prepare_workspace(&self, run: &Run, repo: &Repo) -> Result<(), Trouble> {
@@ -265,6 +252,16 @@ impl Optio {
         }
         Ok(command)
     }
+}
+
+/// Git in the workspace of a run.
+pub(super) fn git<'r>(
+    runtime: &'r dyn Runtime,
+    run: &Run,
+    repo: &Repo,
+    credentials: Option<&GitCredentials>,
+) -> Git<'r> {
+    Git::new(runtime, run.workspace, repo.url.as_str(), credentials)
 }
 
 /// Where the agent sets out.

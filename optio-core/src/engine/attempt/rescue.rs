@@ -2,7 +2,7 @@
 
 use super::prepare::worktree_path;
 use crate::{
-    engine::{Optio, git::Git},
+    engine::{Optio, git::Git, held::Held},
     error::{Error, Result},
     id::{RunId, TaskId},
     run::Run,
@@ -19,11 +19,16 @@ pub(super) fn ref_name(task: TaskId, run: RunId) -> String {
 impl Optio {
     /// Saves what a run leaves behind. None if there is nothing to save, or if it could not be saved now: the worktree
     /// stays then, and nothing removes it before its work is saved.
-    pub(super) async fn rescue(&self, run: &Run, task: &Task) -> Option<RescueRef> {
+    pub(super) async fn rescue(
+        &self,
+        held: &Held,
+        run: &Run,
+        task: &Task,
+    ) -> Option<RescueRef> {
         if task.role != TaskRole::Coding {
             return None;
         }
-        match self.try_rescue(run, task).await {
+        match self.try_rescue(held, run, task).await {
             Ok(rescue) => rescue,
             Err(error) => {
                 tracing::warn!(task = %task.id, run = %run.id, %error, "work not saved to the remote yet; the worktree stays");
@@ -32,11 +37,12 @@ impl Optio {
         }
     }
 
-    async fn try_rescue(&self, run: &Run, task: &Task) -> Result<Option<RescueRef>> {
+    async fn try_rescue(&self, held: &Held, run: &Run, task: &Task) -> Result<Option<RescueRef>> {
         let repo = self.store().repo(run.repo).await?;
         let credentials = self.forge(&repo.url)?.credentials(&repo).await?;
+        let runtime = held.runtime();
         let git = Git::new(
-            self.runtime(),
+            &runtime,
             run.workspace,
             repo.url.as_str(),
             credentials.as_ref(),
@@ -69,6 +75,7 @@ impl Optio {
             .await?
             .iter()
             .any(|workspace| workspace.id == worktree.workspace);
+        let runtime = self.runtime_for_now();
         let runs = self
             .store()
             .runs(&RunQuery {
@@ -83,7 +90,7 @@ impl Optio {
             let repo = self.store().repo(task.repo).await?;
             let credentials = self.forge(&repo.url)?.credentials(&repo).await?;
             let git = Git::new(
-                self.runtime(),
+                &runtime,
                 worktree.workspace,
                 repo.url.as_str(),
                 credentials.as_ref(),

@@ -1,7 +1,7 @@
 //! Settling: what came of a run is decided from facts (the exit status, the agent's structured word, git, the forge),
 //! and written together with what follows for the task.
 
-use super::{Trouble, end::keep_worktree, prepare::worktree_path, stopped_class};
+use super::{Trouble, end::keep_worktree, prepare::{git, worktree_path}, stopped_class};
 use crate::{
     agent::{AgentVerdict, Ending, VERDICT_FILE},
     engine::{
@@ -171,7 +171,8 @@ impl Optio {
             .credentials(repo)
             .await
             .map_err(|error| self.failed(&error))?;
-        let git = self.git(&run, repo, credentials.as_ref());
+        let runtime = held.runtime();
+        let git = git(&runtime, &run, repo, credentials.as_ref());
         let head = self.commit_the_rest(&git, &work).await?;
         if head == *from && run.kind != RunKind::First && run.kind != RunKind::Retry {
             return Err(Failure::new(FailureClass::NoChanges)
@@ -278,7 +279,7 @@ impl Optio {
     ) -> Option<(CommitId, PullRequest)> {
         let forge = self.forge(&repo.url).ok()?;
         let credentials = forge.credentials(repo).await.ok()?;
-        let git = self.git(run, repo, credentials.as_ref());
+        let git = git(self.runtime(), run, repo, credentials.as_ref());
         let known = forge
             .find(repo, &task.branch)
             .await
