@@ -43,8 +43,9 @@ impl People<'_> {
     pub(crate) async fn act(&self) {
         match self.dice.below(100) {
             0..15 => self.submit().await,
-            15..25 => self.on_task("cancel").await,
-            25..40 => self.on_task("retry").await,
+            15..23 => self.on_task("cancel").await,
+            23..31 => self.change_their_mind().await,
+            31..40 => self.on_task("retry").await,
             40..48 => self.on_task("reprioritise").await,
             48..53 => self.on_task("review").await,
             53..58 => self.on_task("depend").await,
@@ -77,6 +78,22 @@ impl People<'_> {
         };
         if let Err(error) = done {
             self.world.ledger.note(|| format!("people: {error}"));
+        }
+    }
+
+    /// Cancels something that is at work and wants it after all.
+    async fn change_their_mind(&self) {
+        let mut tasks = self.world.ledger.tasks();
+        tasks.retain(|task| task.state.run().is_some());
+        let Some(task) = self.dice.pick(&tasks) else {
+            return;
+        };
+        self.world
+            .ledger
+            .note(|| format!("people: cancel {} and retry it at once", task.id));
+        if self.desk.cancel(task.id).await.is_ok() {
+            tokio::time::sleep(self.dice.millis(0, 2_000)).await;
+            let _ = self.desk.retry(task.id).await;
         }
     }
 

@@ -1,6 +1,6 @@
 //! Bugs that are planted to see them found: each takes one guard away, in a decorator that only the simulation has.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use optio_core::{
     id::{RepoId, RunId, TaskId, WorkspaceId},
     money::Usd,
     pull_request::{Checks, CommitId, PrNumber, PullRequest, ReviewReport},
+    queue::{Claim, Job, Queue, QueueLimits, Waiting},
     repo::{Repo, RepoUrl},
     run::{Run, WorkerId},
     runtime::{
@@ -30,7 +31,7 @@ use optio_core::{
 pub enum Sabotage {
     /// The store does not look at the epoch of who writes about a run.
     NoFence,
-    /// The engine does not see that a run of the task has not ended, and starts another.
+    /// The slot of a run is released before the run has ended, and whoever takes it does not look for a live run.
     SecondRun,
     /// Work is said to be saved and is not.
     NoRescue,
@@ -159,6 +160,63 @@ impl Store for SabotagedStore {
     }
 }
 
+/// A queue in which a slot ends with its first lease, whoever is at work in it.
+#[derive(Debug)]
+pub(crate) struct SabotagedQueue {
+    pub(crate) inner: Arc<dyn Queue>,
+}
+
+#[async_trait]
+impl Queue for SabotagedQueue {
+    async fn renew(&self, _claim: &Claim, _lease: Duration) -> Result<()> {
+        Ok(())
+    }
+
+    async fn push(&self, job: Job) -> Result<()> {
+        self.inner.push(job).await
+    }
+
+    async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
+        self.inner.claim(worker, lease).await
+    }
+
+    async fn adopt(&self, job: Job, worker: &WorkerId, lease: Duration) -> Result<Claim> {
+        self.inner.adopt(job, worker, lease).await
+    }
+
+    async fn complete(&self, claim: Claim) -> Result<()> {
+        self.inner.complete(claim).await
+    }
+
+    async fn release(&self, claim: Claim, not_before: Option<Timestamp>) -> Result<()> {
+        self.inner.release(claim, not_before).await
+    }
+
+    async fn remove(&self, task: TaskId) -> Result<()> {
+        self.inner.remove(task).await
+    }
+
+    async fn reprioritise(&self, task: TaskId, priority: i32) -> Result<()> {
+        self.inner.reprioritise(task, priority).await
+    }
+
+    async fn set_limits(&self, limits: QueueLimits) -> Result<()> {
+        self.inner.set_limits(limits).await
+    }
+
+    async fn changed(&self) -> Result<()> {
+        self.inner.changed().await
+    }
+
+    async fn waiting(&self) -> Result<Vec<Waiting>> {
+        self.inner.waiting().await
+    }
+
+    async fn claimed(&self) -> Result<Vec<(TaskId, WorkerId)>> {
+        self.inner.claimed().await
+    }
+}
+
 /// A runtime in which pushes of rescued work succeed and do nothing.
 #[derive(Debug)]
 pub(crate) struct SabotagedRuntime {
@@ -221,7 +279,7 @@ impl Runtime for SabotagedRuntime {
         &self,
         workspace: WorkspaceId,
         run: RunId,
-        grace: std::time::Duration,
+        grace: Duration,
     ) -> Result<()> {
         self.inner.kill(workspace, run, grace).await
     }

@@ -30,7 +30,7 @@ use crate::{
     agents,
     dice::Dice,
     faulty::{FaultyBus, FaultyForge, FaultyQueue, FaultyRuntime, FaultyStore, Link, Weather},
-    sabotage::{Sabotage, SabotagedForge, SabotagedRuntime, SabotagedStore},
+    sabotage::{Sabotage, SabotagedForge, SabotagedQueue, SabotagedRuntime, SabotagedStore},
     watch::{Facts, Ledger, Trail, WatchedForge, WatchedRuntime, WatchedStore},
 };
 
@@ -109,7 +109,7 @@ impl World {
             &ledger,
             sabotage,
         );
-        // a third of the seeds is calm: what they find has nothing to do with faults
+        // a fifth of the seeds is calm: what they find has nothing to do with faults
         let share = |dice: &Dice, most: u32| dice.within(0, most);
         let weather = if dice.hits(2_000) {
             Weather::default()
@@ -242,6 +242,10 @@ fn watched(ports: Ports, ledger: &Arc<Ledger>, sabotage: Option<Sabotage>) -> Po
             sabotage: Sabotage::SecondRun,
         });
     }
+    let mut queue = ports.queue;
+    if sabotage == Some(Sabotage::SecondRun) {
+        queue = Arc::new(SabotagedQueue { inner: queue });
+    }
     let mut runtime = ports.runtime;
     if sabotage == Some(Sabotage::NoRescue) {
         runtime = Arc::new(SabotagedRuntime { inner: runtime });
@@ -264,6 +268,7 @@ fn watched(ports: Ports, ledger: &Arc<Ledger>, sabotage: Option<Sabotage>) -> Po
     });
     Ports {
         store,
+        queue,
         runtime,
         forges: forges.collect(),
         ..ports

@@ -136,6 +136,13 @@ impl Link {
         what: &'static str,
         work: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
+        if self.frozen.load(Ordering::Relaxed) {
+            // the engine's timers go on while its calls do not: what it would not have begun had it been stopped whole,
+            // as a process is, is not made
+            self.gate().await;
+            self.note(what, "not sent");
+            return Err(Error::unavailable("simulation", format!("{what} was not sent")));
+        }
         self.gate().await;
         match self.fate() {
             Fate::Well => {
