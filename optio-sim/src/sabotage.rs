@@ -275,12 +275,7 @@ impl Runtime for SabotagedRuntime {
         self.inner.status(workspace, run).await
     }
 
-    async fn kill(
-        &self,
-        workspace: WorkspaceId,
-        run: RunId,
-        grace: Duration,
-    ) -> Result<()> {
+    async fn kill(&self, workspace: WorkspaceId, run: RunId, grace: Duration) -> Result<()> {
         self.inner.kill(workspace, run, grace).await
     }
 

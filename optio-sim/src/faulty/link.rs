@@ -141,7 +141,10 @@ impl Link {
             // as a process is, is not made
             self.gate().await;
             self.note(what, "not sent");
-            return Err(Error::unavailable("simulation", format!("{what} was not sent")));
+            return Err(Error::unavailable(
+                "simulation",
+                format!("{what} was not sent"),
+            ));
         }
         self.gate().await;
         match self.fate() {
