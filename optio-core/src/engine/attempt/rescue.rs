@@ -19,12 +19,7 @@ pub(super) fn ref_name(task: TaskId, run: RunId) -> String {
 impl Optio {
     /// Saves what a run leaves behind. None if there is nothing to save, or if it could not be saved now: the worktree
     /// stays then, and nothing removes it before its work is saved.
-    pub(super) async fn rescue(
-        &self,
-        held: &Held,
-        run: &Run,
-        task: &Task,
-    ) -> Option<RescueRef> {
+    pub(super) async fn rescue(&self, held: &Held, run: &Run, task: &Task) -> Option<RescueRef> {
         if task.role != TaskRole::Coding {
             return None;
         }

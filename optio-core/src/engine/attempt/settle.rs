@@ -1,7 +1,12 @@
 //! Settling: what came of a run is decided from facts (the exit status, the agent's structured word, git, the forge),
 //! and written together with what follows for the task.
 
-use super::{Trouble, end::keep_worktree, prepare::{git, worktree_path}, stopped_class};
+use super::{
+    Trouble,
+    end::keep_worktree,
+    prepare::{git, worktree_path},
+    stopped_class,
+};
 use crate::{
     agent::{AgentVerdict, Ending, VERDICT_FILE},
     engine::{
