@@ -19,6 +19,8 @@ usage: cargo xtask sim [--seeds N] [--from S] [--threads T]
   --from S        the first one; 0 without it
   --threads T     how many at once; as many as there are processors without it
   --replay SEED   plays one seed and prints its whole story, commands of git included
+
+It is built optimised, which takes some minutes the first time and plays several times as many seeds in the same time.
 ";
 
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
@@ -30,12 +32,12 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
     if !status.success() {
         bail!("optio-sim does not build: `{}` shows why", build.line());
     }
-    let program = cargo::output_folder()?.join("optio-sim");
+    let program = cargo::output_folder()?.join("../release/optio-sim");
     let error = cargo::clean(Command::new(&program)).args(arguments).exec();
     Err(error).with_context(|| format!("{} could not be started", program.display()))
 }
 
-/// Examples are built only because they keep the choice of features that the tests make, see [`crate::cargo`].
+/// By itself: the optimised build shares nothing with that of the tests.
 fn build() -> Call {
-    Call::whole("build").args(["--quiet", "--exclude", "xtask", "--bins", "--examples"])
+    Call::new("build --quiet --release --package optio-sim")
 }

@@ -308,7 +308,8 @@ impl Book {
         .into_iter()
         .find_map(|(live, limit, of)| {
             let held = u32::try_from(live.len()).unwrap_or(u32::MAX) + 1;
-            let lost = u32::try_from(live.iter().copied().filter(unclaimed).count()).unwrap_or(0);
+            let lost = live.iter().copied().chain([&run]).filter(unclaimed).count();
+            let lost = u32::try_from(lost).unwrap_or(0);
             // see ARCHITECTURE.md: only runs whose slot was lost may be above a limit, and only by a race of replicas
             let spare = lost.min(self.replicas - 1);
             (held > limit + spare).then(|| {
