@@ -30,7 +30,13 @@ impl Queue for FaultyQueue {
     }
 
     async fn adopt(&self, job: Job, worker: &WorkerId, lease: Duration) -> Result<Claim> {
-        let work = self.inner.adopt(job, worker, lease);
+        let work = async {
+            let claim = self.inner.adopt(job, worker, lease).await;
+            if claim.is_ok() {
+                self.link.ledger.slot_taken_again();
+            }
+            claim
+        };
         self.link.call("adopt", work).await
     }
 
