@@ -26,6 +26,8 @@ impl Optio {
     /// # Errors
     /// The store could not be read. What goes wrong with one thing does not keep it from the others.
     pub async fn tick_health_monitor(&self) -> Result<()> {
+        // a queue that was lost knows neither
+        self.push_limits().await?;
         self.sync_queue().await?;
         for task in self
             .store()
