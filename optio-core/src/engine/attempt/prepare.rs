@@ -153,9 +153,10 @@ impl Optio {
         let run = held.run().await;
         let path = worktree_path(task);
         let base = &repo.default_branch;
-        git.fetch(&[base, &task.branch])
-            .await
-            .map_err(|error| self.git_failed(&error))?;
+        let branches = [base.as_str(), task.branch.as_str()];
+        let (fetched, vacant) = tokio::join!(git.fetch(&branches), git.is_vacant(&path));
+        fetched.map_err(|error| self.git_failed(&error))?;
+        let vacant = vacant.map_err(|error| self.git_failed(&error))?;
         let here = task
             .worktree
             .as_ref()
@@ -166,7 +167,7 @@ impl Optio {
             (TaskRole::Coding, RunKind::First) if !here && task.runs <= 1 => WorktreeMode::Fresh,
             (TaskRole::Coding, _) => WorktreeMode::Resume,
         };
-        if matches!(mode, WorktreeMode::Reset | WorktreeMode::Fresh) {
+        if !vacant && matches!(mode, WorktreeMode::Reset | WorktreeMode::Fresh) {
             let name = super::rescue::ref_name(task.id, run.id);
             git.rescue(&path, base, &name)
                 .await

@@ -18,14 +18,22 @@ impl Git<'_> {
     /// large is ever left behind half made.
     pub(crate) async fn ensure_clone(&self) -> Result<(), GitError> {
         let step = GitStep::Clone;
+        let any = || {
+            self.local(
+                On::Repo,
+                ["for-each-ref", "--count=1", "refs/remotes/origin/"],
+            )
+        };
+        // nearly always it is there and filled, which one command tells
+        if let Some(found) = self.maybe(step, any()).await?
+            && !found.is_empty()
+        {
+            return Ok(());
+        }
         if !self.has_clone().await? {
             self.make_empty_clone().await?;
         }
-        let any = self.local(
-            On::Repo,
-            ["for-each-ref", "--count=1", "refs/remotes/origin/"],
-        );
-        if !self.must(step, any).await?.is_empty() {
+        if !self.must(step, any()).await?.is_empty() {
             return Ok(());
         }
         let fill = self

@@ -33,6 +33,15 @@ const UNFINISHED: &[&str] = &[
     "BISECT_ANCESTORS_OK",
 ];
 
+/// What there is at the path of a worktree that is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    /// Nothing, and the clone knows nothing of it either.
+    Vacant,
+    /// Something, which goes.
+    Taken,
+}
+
 impl Git<'_> {
     /// Makes a worktree hold what `mode` says and returns the commit it is at. The base branch and `branch` are taken as
     /// last fetched. Doing it again is harmless. No agent may be at work in it.
@@ -76,10 +85,14 @@ impl Git<'_> {
             && mode != WorktreeMode::Fresh
             && self.checkout(path, Some(branch), &target).await?;
         if !reset {
-            self.add(path, Some(branch), &target).await?;
+            let ground = if vacant {
+                Ground::Vacant
+            } else {
+                Ground::Taken
+            };
+            self.add(path, ground, Some(branch), &target).await?;
         }
-        self.assign(path, branch).await?;
-        self.fill_submodules(path).await?;
+        tokio::try_join!(self.assign(path, branch), self.fill_submodules(path))?;
         Ok(target)
     }
 
@@ -93,7 +106,7 @@ impl Git<'_> {
         }
         self.keep_aside(path).await?;
         if !(self.is_usable(path).await? && self.checkout(path, None, commit).await?) {
-            self.add(path, None, commit).await?;
+            self.add(path, Ground::Taken, None, commit).await?;
         }
         self.fill_submodules(path).await?;
         Ok(commit.clone())
@@ -137,12 +150,17 @@ impl Git<'_> {
         head: &CommitId,
     ) -> Result<(), GitError> {
         self.set_ref(On::Repo, &heads(branch), head).await?;
+        self.enter(path, branch).await
+    }
+
+    /// Puts the head of a worktree on a branch that is at the commit of that head.
+    async fn enter(&self, path: &WorkspacePath, branch: &str) -> Result<(), GitError> {
         let command = self.local(On::Admin(path), ["symbolic-ref", "HEAD", &heads(branch)]);
         self.must(STEP, command).await.map(drop)
     }
 
     /// Whether nothing is at a path, and the clone knows nothing of it either: there is nothing to save or to clear.
-    pub(super) async fn is_vacant(&self, path: &WorkspacePath) -> Result<bool, GitError> {
+    pub(crate) async fn is_vacant(&self, path: &WorkspacePath) -> Result<bool, GitError> {
         let (absolute, admin) = (self.absolute(path), self.admin(path));
         let (folder, known) = tokio::try_join!(
             self.plain(STEP, "test", ["-e", &absolute]),
@@ -235,13 +253,16 @@ impl Git<'_> {
     async fn add(
         &self,
         path: &WorkspacePath,
+        ground: Ground,
         branch: Option<&str>,
         target: &CommitId,
     ) -> Result<(), GitError> {
-        if let Some(branch) = branch {
-            self.spare(path, branch, target).await?;
+        if ground == Ground::Taken {
+            if let Some(branch) = branch {
+                self.spare(path, branch, target).await?;
+            }
+            self.discard(path).await?;
         }
-        self.discard(path).await?;
         let absolute = self.absolute(path);
         let add = self
             .local(
@@ -249,17 +270,31 @@ impl Git<'_> {
                 ["worktree", "add", "--quiet", "--force", "--force"],
             )
             .args(["--detach", "--", &absolute, target.as_str()]);
-        self.must(STEP, add).await?;
-        if self.resolve(On::Admin(path), "HEAD").await?.as_ref() != Some(target) {
+        // side by side with the files, which take longest; neither is dropped half done because the other fails
+        let (added, moved) = tokio::join!(self.must(STEP, add), async {
+            let Some(branch) = branch else {
+                return Ok(());
+            };
+            if ground == Ground::Vacant {
+                self.spare(path, branch, target).await?;
+            }
+            self.set_ref(On::Repo, &heads(branch), target).await
+        });
+        added?;
+        moved?;
+        let (head, on_branch) = tokio::join!(self.resolve(On::Admin(path), "HEAD"), async {
+            match branch {
+                Some(branch) => self.enter(path, branch).await,
+                None => Ok(()),
+            }
+        });
+        if head?.as_ref() != Some(target) {
             // git knows it by another name: the last part of the path holds what no ref may hold
             let name = name_of(path);
             let message = format!("{name:?} cannot be the name of a worktree in this clone");
             return Err(GitError::says(STEP, message));
         }
-        match branch {
-            Some(branch) => self.switch(path, branch, target).await,
-            None => Ok(()),
-        }
+        on_branch
     }
 
     /// Fetches submodules as far as that is possible.
