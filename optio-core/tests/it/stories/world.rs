@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(3 * 24 * 3600);
 
 pub(crate) struct World {
     pub(crate) git: FakeGit,
+    pub(crate) queue: Arc<MemoryQueue>,
     pub(crate) runtime: MemoryRuntime,
     pub(crate) forge: MemoryForge,
     pub(crate) webhooks: MemoryWebhooks,
@@ -80,9 +81,10 @@ impl World {
         let forge = MemoryForge::new(git.clone(), Arc::clone(&clock))
             .with_bus(Arc::<MemoryBus>::clone(&bus));
         let (webhooks, tickets) = (MemoryWebhooks::new(), MemoryTickets::new());
+        let queue = Arc::new(MemoryQueue::new(Arc::clone(&clock)));
         let ports = Ports {
             store: Arc::new(MemoryStore::new()),
-            queue: Arc::new(MemoryQueue::new(Arc::clone(&clock))),
+            queue: Arc::<MemoryQueue>::clone(&queue),
             runtime: Arc::new(runtime.clone()),
             agents: [(
                 "memory".to_owned(),
@@ -102,6 +104,7 @@ impl World {
         let repo = engine.add_repo(url.clone(), repo).await.unwrap();
         Self {
             git,
+            queue,
             runtime,
             forge,
             webhooks,
