@@ -42,7 +42,7 @@ pub(crate) async fn an_agent_goes_on_while_its_server_is_killed_and_is_adopted_b
     assert_eq!(runs.len(), 1, "{runs:#?}");
     check_log(&server, &task).await;
     let asked = world.check_asked(&runs);
-    world.check_usage(&runs[0], &asked);
+    world.check_usage(&runs[0].usage, &asked);
     assert_eq!(world.bare.file("greeting.txt"), "hello");
     assert!(server.stop().await.success());
     world.room.until_quiet().await;

@@ -28,7 +28,7 @@ pub(crate) async fn a_task_goes_from_the_queue_to_a_merged_pull_request(cli: Cli
             .conversation
             .contains("Write a greeting into greeting.txt.")
     );
-    world.check_usage(&runs[0], &asked);
+    world.check_usage(&runs[0].usage, &asked);
     assert_eq!(world.bare.file("greeting.txt"), "hello");
     assert_eq!(
         world.bare.subjects(),
@@ -64,8 +64,8 @@ pub(crate) async fn red_checks_resume_the_session(cli: Cli) {
     ] {
         assert!(second[0].conversation.contains(part), "{part}: {second:#?}");
     }
-    world.check_usage(&runs[0], first);
-    world.check_usage(&runs[1], second);
+    world.check_usage(&runs[0].usage, first);
+    world.check_usage(&runs[1].usage, second);
     assert_eq!(world.bare.file("greeting.txt"), "hello");
     assert!(server.stop().await.success());
     world.room.until_quiet().await;

@@ -1,8 +1,8 @@
 //! What each story has: a room, a repository, a model, and the server with one of the programs.
 
 use optio_core::task::StateName;
-use optio_server::api::runs::RunView;
-use serde_json::json;
+use optio_server::api::{runs::RunView, task::UsageView};
+use serde_json::{Value, json};
 
 use crate::{
     git::Bare,
@@ -25,26 +25,53 @@ pub(crate) struct World {
     pub(crate) room: Room,
     pub(crate) bare: Bare,
     pub(crate) model: Model,
+    /// How a request shows who asks.
+    shown: String,
+}
+
+/// Who the agents' provider takes them for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Customer {
+    /// One who pays for what is used, and has a key.
+    Metered,
+    /// One with a plan, whose limit resets at a time that its provider tells. Codex shows the same kind of key.
+    Subscriber,
 }
 
 impl World {
     /// Makes one whose model has nothing to say yet.
     pub(crate) async fn new(cli: Cli) -> Self {
+        Self::with_customer(cli, Customer::Metered).await
+    }
+
+    pub(crate) async fn with_customer(cli: Cli, customer: Customer) -> Self {
         let model = Model::start().await;
         let mut room = Room::new();
         let programs = room.at("programs");
         cli.link_into(&programs);
         room.path = format!("{}:{}", programs.display(), room.path);
         let address = model.address();
-        room.variables = match cli {
-            Cli::Claude => vec![
-                ("ANTHROPIC_API_KEY", KEY.to_owned()),
-                ("ANTHROPIC_BASE_URL", address.to_owned()),
-            ],
-            Cli::Codex => vec![
-                ("CODEX_API_KEY", KEY.to_owned()),
-                ("OPTIO_CODEX_BASE_URL", format!("{address}/v1")),
-            ],
+        let (key, base_url, url) = match (cli, customer) {
+            (Cli::Claude, Customer::Metered) => (
+                "ANTHROPIC_API_KEY",
+                "ANTHROPIC_BASE_URL",
+                address.to_owned(),
+            ),
+            (Cli::Claude, Customer::Subscriber) => (
+                "CLAUDE_CODE_OAUTH_TOKEN",
+                "ANTHROPIC_BASE_URL",
+                address.to_owned(),
+            ),
+            (Cli::Codex, _) => (
+                "CODEX_API_KEY",
+                "OPTIO_CODEX_BASE_URL",
+                format!("{address}/v1"),
+            ),
+        };
+        room.variables = vec![(key, KEY.to_owned()), (base_url, url)];
+        let shown = match key {
+            "ANTHROPIC_API_KEY" => format!("x-api-key: {KEY}"),
+            _ => format!("authorization: Bearer {KEY}"),
         };
         let bare = Bare::new(&room, "shop");
         Self {
@@ -52,18 +79,26 @@ impl World {
             room,
             bare,
             model,
+            shown,
         }
     }
 
     /// Adds the repository and a task for the agent; gives the task's id.
     pub(crate) async fn submit(&self, server: &Server) -> String {
+        self.submit_with(server, json!({})).await
+    }
+
+    /// The same with more settings of the repository.
+    pub(crate) async fn submit_with(&self, server: &Server, more: Value) -> String {
         let model = match self.cli {
             Cli::Claude => "claude-sonnet-4-5",
             Cli::Codex => "gpt-5.5",
         };
-        let settings = json!({
+        let mut settings = json!({
             "agent": self.cli.agent(), "model": model, "checkCommand": CHECK,
         });
+        let more = more.as_object().unwrap().clone();
+        settings.as_object_mut().unwrap().extend(more);
         let repo = server.add_repo(&self.bare.path, settings).await;
         let wish = json!({
             "repo": repo, "title": "Greet the guests", "body": "Write a greeting into greeting.txt.",
@@ -80,9 +115,9 @@ impl World {
         (server, task)
     }
 
-    /// The run has used what these requests were told, and has cost what that costs.
-    pub(crate) fn check_usage(&self, run: &RunView, asked: &[Asked]) {
-        let (usage, used) = (&run.usage, Tokens::of(asked));
+    /// What was used is what the answers to these requests told, and has cost what that costs.
+    pub(crate) fn check_usage(&self, usage: &UsageView, asked: &[Asked]) {
+        let used = Tokens::of(asked);
         let counted = Tokens {
             fresh: usage.input_tokens - usage.cached_tokens,
             cached: usage.cached_tokens,
@@ -103,14 +138,10 @@ impl World {
     /// What was asked, all of it about one session, which is that of all runs, and with our key alone.
     pub(crate) fn check_asked(&self, runs: &[RunView]) -> Vec<Asked> {
         let asked = self.model.told();
-        let shown = match self.cli {
-            Cli::Claude => format!("x-api-key: {KEY}"),
-            Cli::Codex => format!("authorization: Bearer {KEY}"),
-        };
         let session = runs[0].session.clone().unwrap();
         for request in &asked {
             assert_eq!(request.session, session);
-            assert_eq!(request.credentials, [shown.clone()]);
+            assert_eq!(request.credentials, [self.shown.clone()]);
         }
         for run in runs {
             assert_eq!(run.session.as_deref(), Some(session.as_str()), "{run:#?}");

@@ -1,8 +1,10 @@
 //! The Messages API of Anthropic, as Claude Code uses it.
 
+use axum::http::StatusCode;
+use optio_core::clock::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Tokens, Turn};
+use super::{Refusal, Tokens, Turn};
 
 pub(super) fn offers_tools(body: &Value) -> bool {
     body["tools"]
@@ -15,6 +17,41 @@ pub(super) fn session(body: &Value) -> String {
     let user = body["metadata"]["user_id"].as_str().unwrap_or_default();
     let user: Value = serde_json::from_str(user).unwrap_or_default();
     user["session_id"].as_str().unwrap_or_default().to_owned()
+}
+
+pub(super) fn refuse_key() -> Refusal {
+    Refusal {
+        status: StatusCode::UNAUTHORIZED,
+        headers: Vec::new(),
+        error: json!({"type": "authentication_error", "message": "invalid x-api-key"}),
+    }
+}
+
+/// The limit of a subscription.
+pub(super) fn refuse_until(at: Timestamp) -> Refusal {
+    let headers = [
+        ("anthropic-ratelimit-unified-status", "rejected"),
+        (
+            "anthropic-ratelimit-unified-representative-claim",
+            "five_hour",
+        ),
+        ("anthropic-ratelimit-unified-overage-status", "rejected"),
+    ];
+    let mut headers = headers
+        .map(|(name, value)| (name, value.to_owned()))
+        .to_vec();
+    headers.push((
+        "anthropic-ratelimit-unified-reset",
+        at.as_second().to_string(),
+    ));
+    Refusal {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        headers,
+        error: json!({
+            "type": "rate_limit_error",
+            "message": "This request would exceed your account's rate limit. Please try again later.",
+        }),
+    }
 }
 
 pub(super) fn frames(body: &Value, turn: &Turn, used: Tokens) -> Vec<Value> {
@@ -37,7 +74,7 @@ pub(super) fn frames(body: &Value, turn: &Turn, used: Tokens) -> Vec<Value> {
             json!({"type": "text_delta", "text": text}),
             "end_turn",
         ),
-        Turn::Refuse(_) | Turn::RefuseAll(_) => unreachable!("a refusal is no stream"),
+        Turn::ReachLimit(_) | Turn::RefuseKey => unreachable!("a refusal is no stream"),
     };
     let message = json!({
         "id": format!("msg_{}", used.written),

@@ -9,6 +9,7 @@ mod openai;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -18,6 +19,10 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::any,
+};
+use optio_core::{
+    Clock as _,
+    clock::{SystemClock, Timestamp, later},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -34,19 +39,10 @@ pub(crate) enum Turn {
     Run(String),
     /// It says something, and is done.
     Say(&'static str),
-    /// The request is refused.
-    Refuse(Refusal),
-    /// Every request from now on is refused.
-    RefuseAll(Refusal),
-}
-
-/// How a request is refused.
-#[derive(Debug, Clone)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: Vec<(&'static str, String)>,
-    /// What is in the vendor's `error`.
-    pub(crate) error: Value,
+    /// The account's limit is reached; it resets in so long.
+    ReachLimit(Duration),
+    /// The key is refused, in every request from now on.
+    RefuseKey,
 }
 
 /// Tokens, as vendors count them: those read anew, those read from a cache, and those written.
@@ -89,6 +85,8 @@ pub(crate) struct Asked {
     pub(crate) conversation: String,
     /// What its answer used.
     pub(crate) used: Tokens,
+    /// When the limit resets, if it was answered with that.
+    pub(crate) resets_at: Option<Timestamp>,
 }
 
 /// The running stand-in.
@@ -131,6 +129,11 @@ impl Model {
         self.state.lock().unwrap().script.extend(turns);
     }
 
+    /// What it was asked so far.
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.state.lock().unwrap().asked.clone()
+    }
+
     /// What it was asked, now that its script has come to its end and nobody asked more.
     pub(crate) fn told(&self) -> Vec<Asked> {
         let played = self.state.lock().unwrap();
@@ -144,7 +147,7 @@ impl Played {
     /// The next turn. One that refuses all stays.
     fn next(&mut self) -> Turn {
         match self.script.front() {
-            Some(all @ Turn::RefuseAll(_)) => all.clone(),
+            Some(Turn::RefuseKey) => Turn::RefuseKey,
             Some(_) => self.script.pop_front().unwrap_or(Turn::Say("")),
             None => {
                 self.beyond += 1;
@@ -179,7 +182,18 @@ async fn answer(
     let mut played = state.lock().unwrap();
     let turn = played.next();
     let used = Tokens::of_answer(played.asked.len() as u64 + 1);
-    let refused = matches!(turn, Turn::Refuse(_) | Turn::RefuseAll(_));
+    let resets_at = match turn {
+        Turn::ReachLimit(wait) => {
+            let at = later(SystemClock.now(), wait).as_second();
+            Some(Timestamp::from_second(at).unwrap())
+        }
+        _ => None,
+    };
+    let refusal = match (&turn, resets_at) {
+        (Turn::RefuseKey, _) => Some(vendor.refuse_key()),
+        (_, Some(at)) => Some(vendor.refuse_until(at)),
+        _ => None,
+    };
     let credentials = ["authorization", "x-api-key"].into_iter();
     let credentials = credentials.filter_map(|name| {
         let value = headers.get(name)?.to_str().unwrap_or("not text");
@@ -189,21 +203,32 @@ async fn answer(
         session: vendor.session(&body),
         credentials: credentials.collect(),
         conversation: vendor.conversation(&body),
-        used: if refused { Tokens::default() } else { used },
+        used: refusal.as_ref().map_or(used, |_| Tokens::default()),
+        resets_at,
     });
-    match turn {
-        Turn::Refuse(refusal) | Turn::RefuseAll(refusal) => refuse(refusal),
-        turn => stream(&vendor.frames(&body, &turn, used)),
+    match refusal {
+        Some(refusal) => refusal.into_response(),
+        None => stream(&vendor.frames(&body, &turn, used)),
     }
 }
 
-fn refuse(refusal: Refusal) -> Response {
-    let body = json!({"type": "error", "error": refusal.error});
-    let mut response = (refusal.status, Json(body)).into_response();
-    for (name, value) in refusal.headers {
-        response.headers_mut().insert(name, value.parse().unwrap());
+/// A request that is refused: the status, headers, and what is in the vendor's `error`.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    headers: Vec<(&'static str, String)>,
+    error: Value,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({"type": "error", "error": self.error});
+        let mut response = (self.status, Json(body)).into_response();
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value.parse().unwrap());
+        }
+        response
     }
-    response
 }
 
 /// Events as a stream of server-sent events; a client cannot tell that they come at once.
@@ -253,6 +278,20 @@ impl Vendor {
         match self {
             Self::Anthropic => None,
             Self::OpenAi => openai::look_again(body),
+        }
+    }
+
+    fn refuse_key(self) -> Refusal {
+        match self {
+            Self::Anthropic => anthropic::refuse_key(),
+            Self::OpenAi => openai::refuse_key(),
+        }
+    }
+
+    fn refuse_until(self, at: Timestamp) -> Refusal {
+        match self {
+            Self::Anthropic => anthropic::refuse_until(at),
+            Self::OpenAi => openai::refuse_until(at),
         }
     }
 

@@ -1,8 +1,10 @@
 //! The Responses API of OpenAI, as Codex uses it.
 
+use axum::http::StatusCode;
+use optio_core::clock::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Tokens, Turn};
+use super::{Refusal, Tokens, Turn};
 
 pub(super) fn offers_tools(body: &Value) -> bool {
     body["tools"]
@@ -29,6 +31,29 @@ pub(super) fn look_again(body: &Value) -> Option<Vec<Value>> {
     Some(response(body, &call, Tokens::default()))
 }
 
+pub(super) fn refuse_key() -> Refusal {
+    Refusal {
+        status: StatusCode::UNAUTHORIZED,
+        headers: Vec::new(),
+        error: json!({
+            "type": "invalid_request_error", "code": "invalid_api_key", "param": null,
+            "message": "Incorrect API key provided",
+        }),
+    }
+}
+
+/// The limit of a plan.
+pub(super) fn refuse_until(at: Timestamp) -> Refusal {
+    Refusal {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        headers: Vec::new(),
+        error: json!({
+            "type": "usage_limit_reached", "message": "The usage limit has been reached",
+            "plan_type": "plus", "resets_at": at.as_second(),
+        }),
+    }
+}
+
 pub(super) fn frames(body: &Value, turn: &Turn, used: Tokens) -> Vec<Value> {
     let id = format!("call_{}", used.written);
     let item = match turn {
@@ -48,7 +73,7 @@ pub(super) fn frames(body: &Value, turn: &Turn, used: Tokens) -> Vec<Value> {
             "id": format!("msg_{id}"), "type": "message", "status": "completed", "role": "assistant",
             "content": [{"type": "output_text", "text": text, "annotations": []}],
         }),
-        Turn::Refuse(_) | Turn::RefuseAll(_) => unreachable!("a refusal is no stream"),
+        Turn::ReachLimit(_) | Turn::RefuseKey => unreachable!("a refusal is no stream"),
     };
     response(body, &item, used)
 }
