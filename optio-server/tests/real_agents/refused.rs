@@ -37,6 +37,9 @@ pub(crate) async fn a_refused_key_ends_the_run_at_once(cli: Cli) {
     let failure = run.failure.unwrap();
     assert_eq!(failure.class, "auth_expired");
     assert!(!failure.remedy.is_empty());
+    println!("{:#?} {:#?}", server.task(&id).await, server.get(&["api", "accounts"]).await);
+    println!("{:#?} requests", world.model.asked().len());
+    println!("{:#?}", server.get(&["api","tasks",&id, "why"]).await);
     assert!(server.stop().await.success());
     world.room.until_quiet().await;
 }

@@ -2,6 +2,7 @@
 //! And the agents' real programs, which stay.
 
 mod agents;
+mod clock;
 mod postgres;
 mod redis;
 
@@ -40,6 +41,9 @@ impl Servers {
             agents: Vec::new(),
             folder,
         };
+        if !clock::is_installed() {
+            install("faketime")?;
+        }
         if !is_named(DATABASE_URL) {
             if !postgres::is_installed() {
                 install("postgresql")?;
