@@ -75,6 +75,19 @@ pub(crate) async fn a_refused_key_pauses_its_account_at_once(cli: Cli) {
     world.room.until_quiet().await;
 }
 
+/// Optio has no key. Somebody has logged in on the machine with both programs, but for themselves: what they left in
+/// their home and in their environment is not used.
+pub(crate) async fn credentials_of_the_machine_are_not_used(cli: Cli) {
+    let world = World::with_customer(cli, Customer::Nobody).await;
+    let server = world.room.serve().await;
+    let id = world.submit(&server).await;
+    let (_, run) = first_run(&server, &id).await;
+    assert_eq!(run.failure.unwrap().class, "auth_missing");
+    assert!(world.model.told().is_empty(), "{:#?}", world.model.told());
+    assert!(server.stop().await.success());
+    world.room.until_quiet().await;
+}
+
 /// The limit of a plan is reached in the middle of the work. The task waits until it resets, and then goes on in its
 /// session; though a single failure would end it, as this is none.
 pub(crate) async fn a_limit_is_waited_for_and_the_session_goes_on(cli: Cli) {
