@@ -45,12 +45,13 @@ macro_rules! stories {
 }
 
 /// All of them, by name.
-const STORIES: [(&str, Story); 6] = stories![
+const STORIES: [(&str, Story); 7] = stories![
     merged::a_task_goes_from_the_queue_to_a_merged_pull_request,
     merged::red_checks_resume_the_session,
     broken_off::an_agent_goes_on_while_its_server_is_killed_and_is_adopted_by_the_next,
     broken_off::a_cancelled_tool_call_leaves_no_process,
-    refused::a_refused_key_ends_the_run_at_once,
+    refused::a_refused_key_pauses_its_account_at_once,
+    refused::credentials_of_the_machine_are_not_used,
     refused::a_limit_is_waited_for_and_the_session_goes_on,
 ];
 

@@ -1,5 +1,7 @@
 //! What each story has: a room, a repository, a model, and the server with one of the programs.
 
+use std::{fs, slice};
+
 use optio_core::task::StateName;
 use optio_server::api::{runs::RunView, task::UsageView};
 use serde_json::{Value, json};
@@ -17,6 +19,9 @@ const KEY: &str = "sk-test-of-optio";
 
 /// The check of the repository: the agent is to write a file with a greeting.
 pub(crate) const CHECK: &str = "grep -x hello greeting.txt";
+
+/// What lies on the machine for whoever works there. No agent is to show it.
+const KEY_OF_THE_MACHINE: &str = "sk-of-the-machine";
 
 /// Everything but the server, which stories start and kill.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub(crate) enum Customer {
     Metered,
     /// One with a plan, whose limit resets at a time that its provider tells. Codex shows the same kind of key.
     Subscriber,
+    /// Nobody, as no key was given to Optio; though somebody has logged in on this machine.
+    Nobody,
 }
 
 impl World {
@@ -51,28 +58,21 @@ impl World {
         cli.link_into(&programs);
         room.path = format!("{}:{}", programs.display(), room.path);
         let address = model.address();
-        let (key, base_url, url) = match (cli, customer) {
-            (Cli::Claude, Customer::Metered) => (
-                "ANTHROPIC_API_KEY",
-                "ANTHROPIC_BASE_URL",
-                address.to_owned(),
-            ),
-            (Cli::Claude, Customer::Subscriber) => (
-                "CLAUDE_CODE_OAUTH_TOKEN",
-                "ANTHROPIC_BASE_URL",
-                address.to_owned(),
-            ),
-            (Cli::Codex, _) => (
-                "CODEX_API_KEY",
-                "OPTIO_CODEX_BASE_URL",
-                format!("{address}/v1"),
-            ),
+        room.variables = match cli {
+            Cli::Claude => vec![("ANTHROPIC_BASE_URL", address.to_owned())],
+            Cli::Codex => vec![("OPTIO_CODEX_BASE_URL", format!("{address}/v1"))],
         };
-        room.variables = vec![(key, KEY.to_owned()), (base_url, url)];
-        let shown = match key {
-            "ANTHROPIC_API_KEY" => format!("x-api-key: {KEY}"),
-            _ => format!("authorization: Bearer {KEY}"),
+        let (key, shown) = match (cli, customer) {
+            (Cli::Claude, Customer::Metered) => ("ANTHROPIC_API_KEY", "x-api-key: "),
+            (Cli::Claude, _) => ("CLAUDE_CODE_OAUTH_TOKEN", "authorization: Bearer "),
+            (Cli::Codex, _) => ("CODEX_API_KEY", "authorization: Bearer "),
         };
+        if matches!(customer, Customer::Nobody) {
+            room.variables.extend(logged_in(&room));
+        } else {
+            room.variables.push((key, KEY.to_owned()));
+        }
+        let shown = format!("{shown}{KEY}");
         let bare = Bare::new(&room, "shop");
         Self {
             cli,
@@ -141,11 +141,33 @@ impl World {
         let session = runs[0].session.clone().unwrap();
         for request in &asked {
             assert_eq!(request.session, session);
-            assert_eq!(request.credentials, [self.shown.clone()]);
+            assert_eq!(request.credentials.as_slice(), slice::from_ref(&self.shown));
         }
         for run in runs {
             assert_eq!(run.session.as_deref(), Some(session.as_str()), "{run:#?}");
         }
         asked
     }
+}
+
+/// Logs somebody in on the machine; gives what their environment says.
+fn logged_in(room: &Room) -> Vec<(&'static str, String)> {
+    let home = room.at("home-of-the-machine");
+    let claude = json!({"claudeAiOauth": {
+        "accessToken": KEY_OF_THE_MACHINE, "refreshToken": KEY_OF_THE_MACHINE,
+        "expiresAt": 4_102_444_800_000_u64, "scopes": ["user:inference"], "subscriptionType": "max",
+    }});
+    let codex = json!({"auth_mode": "apikey", "OPENAI_API_KEY": KEY_OF_THE_MACHINE});
+    for (path, text) in [
+        (".claude/.credentials.json", claude),
+        (".codex/auth.json", codex),
+    ] {
+        let path = home.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text.to_string()).unwrap();
+    }
+    vec![
+        ("HOME", home.to_str().unwrap().to_owned()),
+        ("OPENAI_API_KEY", KEY_OF_THE_MACHINE.to_owned()),
+    ]
 }

@@ -129,6 +129,14 @@ impl Model {
         self.state.lock().unwrap().script.extend(turns);
     }
 
+    /// From now on the key is not refused any more.
+    pub(crate) fn accept_key(&self) {
+        let mut played = self.state.lock().unwrap();
+        played
+            .script
+            .retain(|turn| !matches!(turn, Turn::RefuseKey));
+    }
+
     /// What it was asked so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.state.lock().unwrap().asked.clone()
