@@ -88,6 +88,8 @@ struct Inner {
     masker: Masker,
     /// Wakes the relay when a commit left something to deliver.
     relay: Notify,
+    /// Counts how often the queue had lost everything: a slot that was held is to be taken again then.
+    queue_losses: tokio::sync::watch::Sender<u64>,
     /// Placing runs is one at a time in this process; between processes the store's versions decide.
     placing: tokio::sync::Mutex<()>,
     /// One look at a pull request at a time.
@@ -107,6 +109,7 @@ impl Optio {
                 settings,
                 masker,
                 relay: Notify::new(),
+                queue_losses: tokio::sync::watch::Sender::new(0),
                 placing: tokio::sync::Mutex::new(()),
                 looking: TaskLocks::default(),
                 worktrees: TaskLocks::default(),

@@ -1,4 +1,4 @@
--- Sets the limits. ARGV: names and numbers in turn.
+-- Sets the limits. ARGV: names and numbers in turn. Returns the generation.
 for _, field in ipairs(call('HKEYS', COUNTS)) do
   if string.sub(field, 1, 6) == 'limit:' then
     call('HDEL', COUNTS, field)
@@ -11,4 +11,5 @@ changed = true
 for _, repo in ipairs(call('SMEMBERS', REPOS)) do
   refresh(repo)
 end
-return finish(1)
+call('SETNX', GENERATION, time[1] .. '.' .. time[2])
+return finish(call('GET', GENERATION))

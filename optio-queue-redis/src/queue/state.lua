@@ -14,11 +14,12 @@
 -- counts    hash  global, per_repo: limits; for each repository limit:REPO, if it has one of its own, work:REPO, how many
 --                 claims, and head:REPO, its task in heads
 -- changes         counts the changes that may let somebody claim
+-- generation      made when limits are set on an empty server: who knows another one has to be told that all was lost
 
 local P = KEYS[1]
 local ENTRIES, DUE, REPOS, DELAYED = P .. 'entries', P .. 'due:', P .. 'repos', P .. 'delayed'
 local HEADS, HELD, LEASES = P .. 'heads', P .. 'held', P .. 'leases'
-local COUNTS, CHANGES, WAKE = P .. 'counts', P .. 'changes', P .. 'wake'
+local COUNTS, CHANGES, WAKE, GENERATION = P .. 'counts', P .. 'changes', P .. 'wake', P .. 'generation'
 
 local call = redis.call
 local time = call('TIME')
@@ -183,6 +184,28 @@ local function best()
     return false
   end
   return call('ZRANGE', HEADS, 0, 0)[1] or false
+end
+
+-- Whether everything was lost since somebody was told this generation; '' if nobody was.
+local function lost(generation)
+  return generation ~= '' and call('GET', GENERATION) ~= generation
+end
+
+-- Claims the best entry that the limits allow, and gives its job; false if there is none.
+local function claim_best(worker, token, lease)
+  local task = best()
+  while task do
+    local entry = pick(task)
+    if entry then
+      hold(task, entry, worker, token, tonumber(lease))
+      local _, _, _, job = parts(entry)
+      return job
+    end
+    -- a server that evicts keys may have lost the entry of what stood first
+    call('ZREM', HEADS, task)
+    task = best()
+  end
+  return false
 end
 
 -- Tells who waits, if there is something in it for them: something to claim, or an earlier moment to look again. The

@@ -26,6 +26,8 @@ pub(crate) struct Room {
     folder: tempfile::TempDir,
     /// What servers find as `PATH`.
     pub(crate) path: String,
+    /// What else they find in their environment.
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 impl Room {
@@ -37,6 +39,7 @@ impl Room {
                 .tempdir()
                 .unwrap(),
             path: path.unwrap().1.into_string().unwrap(),
+            variables: Vec::new(),
         }
     }
 

@@ -24,6 +24,10 @@ impl Queue for FaultyQueue {
         self.link.call("push", self.inner.push(job)).await
     }
 
+    async fn push_all(&self, jobs: Vec<Job>) -> Result<()> {
+        self.link.call("push_all", self.inner.push_all(jobs)).await
+    }
+
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
         let work = self.inner.claim(worker, lease);
         self.link.call("claim", work).await
@@ -47,6 +51,11 @@ impl Queue for FaultyQueue {
 
     async fn complete(&self, claim: Claim) -> Result<()> {
         self.link.call("complete", self.inner.complete(claim)).await
+    }
+
+    async fn complete_and_claim(&self, claim: Claim, lease: Duration) -> Result<Option<Claim>> {
+        let work = self.inner.complete_and_claim(claim, lease);
+        self.link.call("complete_and_claim", work).await
     }
 
     async fn release(&self, claim: Claim, not_before: Option<Timestamp>) -> Result<()> {
@@ -78,5 +87,9 @@ impl Queue for FaultyQueue {
 
     async fn claimed(&self) -> Result<Vec<(TaskId, WorkerId)>> {
         self.link.call("claimed", self.inner.claimed()).await
+    }
+
+    async fn missing(&self, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
+        self.link.call("missing", self.inner.missing(tasks)).await
     }
 }

@@ -52,8 +52,10 @@ fn a_run_becomes_a_command() {
         shown(&full, &resumed),
     ];
     insta::assert_snapshot!(table.join("\n\n"), @r#"
+    TZ=UTC
     trees/a$ codex exec --json -c analytics.enabled=false -c check_for_update_on_startup=false -c features.unbounded_connection_retries=false --dangerously-bypass-approvals-and-sandbox - < b"fix it"
 
+    TZ=UTC
     CODEX_API_KEY=***
     trees/a$ /opt/codex exec --json -c analytics.enabled=false -c check_for_update_on_startup=false -c features.unbounded_connection_retries=false -c model_provider="optio" -c model_providers.optio={name="optio",base_url="https://gateway.example/v1",env_key="CODEX_API_KEY",wire_api="responses"} -c model_reasoning_effort="high" -c developer_instructions="say \"please\"" -c mcp_servers.docs={command="docs-server"} -m gpt-5.5 --sandbox read-only resume 01a1fb4f-c753-75b1-af86-09dbfb0baca7 - < b"fix it"
     "#);

@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Placed {
     /// It has a run.
-    Run(Run),
+    Run(Box<Run>),
     /// It cannot run now or ever, or is not queued any more; what follows from that is stored.
     Moved,
     /// It may not run before this moment, which is nothing that has to be stored with it.
@@ -67,7 +67,7 @@ impl Optio {
             }
             self.place_in_workspace(task, &repo, &**agent, budget)
                 .await
-                .map(Placed::Run)
+                .map(|run| Placed::Run(Box::new(run)))
         })
         .await
     }
