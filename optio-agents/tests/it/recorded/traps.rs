@@ -6,6 +6,7 @@ use optio_core::{
     failure::{ExitStatus, FailureClass, RetryAdvice},
     money::Usage,
     run::RunKind,
+    runtime::InputEnd,
     transcript::{Failed, SessionId, TranscriptEvent},
 };
 
@@ -69,14 +70,25 @@ fn claude_exits_with_0_when_it_is_interrupted() {
     }
 }
 
+/// It would wait for ever for the end of an open pipe.
 #[test]
-fn the_prompt_is_all_that_is_ever_read() {
-    let agents: [&dyn Agent; 2] = [&ClaudeCode::default(), &Codex::default()];
-    for agent in agents {
-        let command = agent.command(&spec(RunKind::First)).unwrap();
-        assert_eq!(command.stdin, "fix it", "{}", agent.name());
-        assert!(!command.args.iter().any(|arg| arg.contains("fix it")));
-    }
+fn codex_reads_its_prompt_and_then_the_end() {
+    let command = Codex::default().command(&spec(RunKind::First)).unwrap();
+    assert_eq!(command.stdin, "fix it");
+    assert_eq!(command.stdin_end, InputEnd::AtOnce);
+    assert!(!command.args.iter().any(|arg| arg.contains("fix it")));
+}
+
+/// As the first line of an input that stays open until the engine ends it.
+#[test]
+fn claude_reads_its_prompt_as_it_reads_all_that_it_is_told() {
+    let agent = ClaudeCode::default();
+    let command = agent.command(&spec(RunKind::First)).unwrap();
+    assert_eq!(command.stdin, agent.message("fix it").unwrap());
+    assert_eq!(command.stdin_end, InputEnd::WhenTold);
+    assert!(!command.args.iter().any(|arg| arg.contains("fix it")));
+    let told = agent.message("two\nlines: \"é\"").unwrap();
+    insta::assert_snapshot!(told, @r#"{"message":{"content":"two\nlines: \"é\"","role":"user"},"type":"user"}"#);
 }
 
 #[test]
