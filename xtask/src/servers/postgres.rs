@@ -25,7 +25,22 @@ impl Postgres {
     ///
     /// # Errors
     /// What is missing, and how to get it.
+    #[allow(dead_code, reason = "benches have settings of their own")]
     pub(crate) fn start(folder: &Path, templates: &Path) -> Result<Self, String> {
+        // what it holds is worth nothing once it is gone
+        let settings = ["fsync=off", "full_page_writes=off", "shared_buffers=64MB"];
+        Self::start_with(folder, templates, &settings)
+    }
+
+    /// The same with other settings (`name=value`).
+    ///
+    /// # Errors
+    /// What is missing, and how to get it.
+    pub(crate) fn start_with(
+        folder: &Path,
+        templates: &Path,
+        settings: &[&str],
+    ) -> Result<Self, String> {
         let programs = programs().ok_or(
             "PostgreSQL is not installed: `apt-get install postgresql`, `dnf install postgresql-server` or \
              `brew install postgresql`, or name a server of your own in OPTIO_TEST_DATABASE_URL",
@@ -46,9 +61,7 @@ impl Postgres {
             .arg("-k")
             .arg(folder)
             .args(["-c", "listen_addresses=", "-c", "max_connections=200"])
-            // what it holds is worth nothing once it is gone
-            .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
-            .args(["-c", "shared_buffers=64MB"])
+            .args(settings.iter().flat_map(|setting| ["-c", *setting]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -120,7 +133,7 @@ pub(crate) fn is_installed() -> bool {
 }
 
 /// The folder of the newest installed PostgreSQL's programs. Debian keeps them out of the search path.
-fn programs() -> Option<PathBuf> {
+pub(crate) fn programs() -> Option<PathBuf> {
     let mut debian: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
