@@ -88,14 +88,14 @@ impl PostgresStore {
 
 /// Where the database is.
 #[derive(Debug)]
-struct Address {
+pub(crate) struct Address {
     options: PgConnectOptions,
     /// For people: without the password.
     shown: String,
 }
 
 impl Address {
-    fn parse(url: &str) -> Result<Self> {
+    pub(crate) fn parse(url: &str) -> Result<Self> {
         let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| {
             let message = format!("the address of the database cannot be read: {error}");
             Error::new(ErrorKind::Invalid, BACKEND, message)
@@ -113,7 +113,12 @@ impl Address {
         Ok(Self { options, shown })
     }
 
-    async fn connect(&self, patience: Duration) -> Result<PgConnection> {
+    /// For people: without the password.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    pub(crate) async fn connect(&self, patience: Duration) -> Result<PgConnection> {
         match tokio::time::timeout(patience, self.options.connect()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.unusable(&error)),
@@ -141,7 +146,7 @@ impl Address {
         )
     }
 
-    fn unfit(&self, error: &SchemaError) -> Error {
+    pub(crate) fn unfit(&self, error: &SchemaError) -> Error {
         let shown = &self.shown;
         let newest = schema::newest();
         let (kind, message) = match error {

@@ -1,6 +1,6 @@
 //! The program `optio`: its commands, their arguments, and how they end.
 //!
-//! All but `serve`, `demo`, `doctor` and `replay` talk to a running server over HTTP and know nothing else of it.
+//! All but `serve`, `demo`, `doctor`, `migrate` and `replay` talk to a running server over HTTP and know nothing else of it.
 
 pub mod client;
 mod configuration;
@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod follow;
 mod log_lines;
+mod migrate;
 mod out;
 mod replay;
 mod repo;
@@ -72,6 +73,7 @@ enum Command {
     Task(task::TaskArgs),
     Repo(repo::RepoArgs),
     Doctor(doctor::DoctorArgs),
+    Migrate(migrate::MigrateArgs),
     Replay(replay::ReplayArgs),
     /// The scripted agent, as the server starts it
     #[command(hide = true, disable_help_flag = true)]
@@ -133,6 +135,7 @@ async fn run(
         Command::Task(args) => args.run(environment, out).await,
         Command::Repo(args) => args.run(environment, out).await,
         Command::Doctor(args) => args.run(environment, out).await,
+        Command::Migrate(args) => args.run(environment, out).await,
         Command::Replay(args) => args.run(out),
         // handled before there is a runtime
         Command::ScriptedAgent(_) => Ok(Outcome::Done),
