@@ -201,11 +201,12 @@ fn pool(address: &Address, options: &PostgresOptions, connections: u32) -> PgPoo
 
 /// What holds in each session. Every query has an index made for it: that the planner is kept from reading whole tables,
 /// or from building tables of its own to join with, makes its choice the same on a new table and on a large one, and
-/// before and after statistics are gathered.
+/// before and after statistics are gathered. A replica that freezes in the middle of a transaction loses it soon, and
+/// with it the locks that others wait for.
 fn session(options: &PostgresOptions) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; \
-         SET idle_in_transaction_session_timeout = 60000; \
+         SET idle_in_transaction_session_timeout = 5000; \
          SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
          SET default_transaction_isolation = 'read committed'; \
          SELECT set_config('synchronous_commit', 'on', false) \

@@ -31,6 +31,7 @@ pub(crate) enum Kind {
     NewRun,
     Run,
     TakeOver,
+    LiveRuns,
     NewRepo,
     Repo,
     NewWorkspace,
@@ -51,13 +52,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Guard,
         Self::NewTask,
         Self::Task,
         Self::NewRun,
         Self::Run,
         Self::TakeOver,
+        Self::LiveRuns,
         Self::NewRepo,
         Self::Repo,
         Self::NewWorkspace,
@@ -143,6 +145,14 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
             return Err(Error::invalid(BACKEND, message));
         }
         Write::TakeOver(run) => ops.push(record(&run, Kind::TakeOver)?),
+        Write::LiveRunsAtMost { repo, limit } => ops.push(Op {
+            kind: Kind::LiveRuns,
+            key: None,
+            cells: vec![
+                repo.map_or(Cell::Null, |repo| Cell::Id(repo.as_uuid())),
+                Cell::Int(limit.into()),
+            ],
+        }),
         Write::Repo(repo) => ops.push(versioned(repo, (Kind::NewRepo, Kind::Repo))?),
         Write::Workspace(workspace) => {
             let kinds = (Kind::NewWorkspace, Kind::Workspace);
@@ -281,6 +291,7 @@ impl Op {
             Kind::Repo => {
                 "has changed since it was read, does not exist, or another repository has its address"
             }
+            Kind::LiveRuns => "would have more live runs than there may be",
             Kind::LogFollows | Kind::LogEntry => {
                 "has a log that does not end right before these entries"
             }
@@ -295,11 +306,14 @@ impl Op {
 
     fn subject(&self) -> String {
         let Some(Cell::Id(id)) = self.cells.first() else {
-            return "the record".to_owned();
+            return match self.kind {
+                Kind::LiveRuns => "the fleet".to_owned(),
+                _ => "the record".to_owned(),
+            };
         };
         let text = match self.kind {
             Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver => Run::id_text,
-            Kind::NewRepo | Kind::Repo => Repo::id_text,
+            Kind::NewRepo | Kind::Repo | Kind::LiveRuns => Repo::id_text,
             Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,
             Kind::NewWebhook | Kind::Webhook | Kind::ForgetWebhook => Webhook::id_text,

@@ -49,6 +49,14 @@ fn statement(kind: Kind) -> Statement {
         Kind::NewRun => insert::<Run>(),
         Kind::Run => update::<Run>("runs.epoch = given.column4 AND +runs.live = 1"),
         Kind::TakeOver => take_over(),
+        Kind::LiveRuns => Statement {
+            before: "SELECT count(*) FROM (VALUES ".to_owned(),
+            columns: 2,
+            after: ") AS given WHERE (SELECT count(*) FROM runs WHERE runs.live = 1 \
+                    AND (given.column1 IS NULL OR runs.repo = given.column1)) <= given.column2"
+                .to_owned(),
+            expect: Expect::AllFound,
+        },
         Kind::NewRepo => insert::<Repo>(),
         Kind::Repo => update_version::<Repo>(),
         Kind::NewWorkspace => insert::<Workspace>(),

@@ -53,6 +53,19 @@ fn statement(kind: Kind) -> Statement {
         Kind::NewRun => insert::<Run>(),
         Kind::Run => update::<Run>("runs.epoch = given.c4 AND runs.live"),
         Kind::TakeOver => take_over::statement(),
+        Kind::LiveRuns => {
+            let columns = vec![Type::Id, Type::Int];
+            Statement {
+                sql: format!(
+                    "SELECT FROM {} WHERE (SELECT count(*) FROM runs WHERE runs.live \
+                     AND (given.c1 IS NULL OR runs.repo = given.c1)) <= given.c2",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::All,
+            }
+        }
         Kind::NewRepo => insert::<Repo>(),
         Kind::Repo => update_version::<Repo>(),
         Kind::NewWorkspace => insert::<Workspace>(),

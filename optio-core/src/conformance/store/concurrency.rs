@@ -144,3 +144,21 @@ async fn finish<T>(tasks: impl IntoIterator<Item = tokio::task::JoinHandle<T>>) 
     }
     results
 }
+
+/// Live runs are counted over commits that are made at the same moment.
+pub async fn limits_on_live_runs_hold_among_commits_of_one_moment(store: &Store) {
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 1..=12 {
+        let port = store.shared();
+        let condition = Write::LiveRunsAtMost {
+            repo: None,
+            limit: 5,
+        };
+        let commit = Commit::new()
+            .with(Write::NewRun(sample::run(n, n)))
+            .with(condition);
+        writers.spawn(async move { port.commit(commit).await.is_ok() });
+    }
+    let placed = writers.join_all().await.into_iter().filter(|fits| *fits);
+    assert_eq!(placed.count(), 5);
+}
