@@ -16,9 +16,9 @@ use crate::{
     writer::{Job, run},
 };
 
-/// Waits until no other transaction counts live runs, and keeps others from counting until this one has ended: a count
-/// that does not see what another transaction is about to store would be too low. It comes before every other lock, so
-/// that nobody waits in a circle.
+/// Waits until no other transaction asks whether there is room for a run or a ticket is new, and keeps others from asking
+/// until this one has ended: an answer that does not see what another transaction is about to store would be wrong. It
+/// comes before every other lock, so that nobody waits in a circle.
 ///
 /// # Errors
 /// Those that end the whole transaction.
@@ -27,7 +27,7 @@ pub(crate) async fn take_turns(
     jobs: &[Job],
 ) -> Result<(), sqlx::Error> {
     let mut steps = jobs.iter().flat_map(|job| &job.steps);
-    if steps.any(|op| op.kind == Kind::LiveRuns) {
+    if steps.any(|op| matches!(op.kind, Kind::LiveRuns | Kind::TicketIsNew)) {
         run(connection, TAKE_TURNS).await?;
     }
     Ok(())

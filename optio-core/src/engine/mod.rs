@@ -14,6 +14,7 @@ mod pr_watcher;
 mod relay;
 mod schedule_worker;
 mod settings;
+mod shares;
 mod task_worker;
 mod ticket_sync;
 pub(crate) mod transcript;
@@ -23,9 +24,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::Notify;
 
-use self::{change::Change, locks::TaskLocks};
+use self::{change::Change, locks::TaskLocks, shares::Shares};
 pub use self::{
-    commands::{NewSchedule, NewTask, RepoPatch},
+    commands::{NewSchedule, NewTask, RepoDraft},
     inquiry::{LogFollower, Why},
     settings::{Limits, Settings},
     task_worker::Ticked,
@@ -88,6 +89,8 @@ struct Inner {
     relay: Notify,
     /// Placing runs is one at a time in this process; between processes the store's versions decide.
     placing: tokio::sync::Mutex<()>,
+    /// Which of the periodic work is ours.
+    shares: Shares,
     /// One look at a pull request at a time.
     looking: TaskLocks,
     /// Making a task's worktree ready and taking it away exclude each other.
@@ -106,6 +109,7 @@ impl Optio {
                 masker,
                 relay: Notify::new(),
                 placing: tokio::sync::Mutex::new(()),
+                shares: Shares::default(),
                 looking: TaskLocks::default(),
                 worktrees: TaskLocks::default(),
             }),

@@ -1,6 +1,8 @@
 //! What a commit comes to: steps, each one row for one statement. Steps of one kind from many commits go into one
 //! statement together.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use uuid::Uuid;
 
 use optio_core::{
@@ -26,6 +28,7 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Guard,
+    TicketIsNew,
     NewTask,
     Task,
     NewRun,
@@ -52,8 +55,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 24] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::Guard,
+        Self::TicketIsNew,
         Self::NewTask,
         Self::Task,
         Self::NewRun,
@@ -145,6 +149,7 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
             return Err(Error::invalid(BACKEND, message));
         }
         Write::TakeOver(run) => ops.push(record(&run, Kind::TakeOver)?),
+        Write::TicketIsNew { source, key } => ops.push(ticket_is_new(&source, &key)),
         Write::LiveRunsAtMost { repo, limit } => ops.push(Op {
             kind: Kind::LiveRuns,
             key: None,
@@ -194,6 +199,17 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Two that ask for one ticket are not done at once: the second one has to see what the first one made.
+fn ticket_is_new(source: &str, key: &str) -> Op {
+    let mut hasher = DefaultHasher::new();
+    (source, key).hash(&mut hasher);
+    Op {
+        kind: Kind::TicketIsNew,
+        key: Some(("tickets", Uuid::from_u64_pair(0, hasher.finish()), 0)),
+        cells: vec![Cell::text(source), Cell::text(key)],
+    }
 }
 
 /// Log entries of one run.
@@ -291,6 +307,7 @@ impl Op {
             Kind::Repo => {
                 "has changed since it was read, does not exist, or another repository has its address"
             }
+            Kind::TicketIsNew => "has a task already",
             Kind::LiveRuns => "would have more live runs than there may be",
             Kind::LogFollows | Kind::LogEntry => {
                 "has a log that does not end right before these entries"
@@ -308,6 +325,7 @@ impl Op {
         let Some(Cell::Id(id)) = self.cells.first() else {
             return match self.kind {
                 Kind::LiveRuns => "the fleet".to_owned(),
+                Kind::TicketIsNew => "the ticket".to_owned(),
                 _ => "the record".to_owned(),
             };
         };
@@ -318,9 +336,12 @@ impl Op {
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,
             Kind::NewWebhook | Kind::Webhook | Kind::ForgetWebhook => Webhook::id_text,
             Kind::NewOutbox | Kind::Delivered | Kind::Postponed => OutboxEntry::id_text,
-            Kind::NewTask | Kind::Task | Kind::LogFollows | Kind::LogEntry | Kind::Audit => {
-                Task::id_text
-            }
+            Kind::TicketIsNew
+            | Kind::NewTask
+            | Kind::Task
+            | Kind::LogFollows
+            | Kind::LogEntry
+            | Kind::Audit => Task::id_text,
         };
         text(*id)
     }

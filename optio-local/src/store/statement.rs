@@ -44,6 +44,14 @@ fn statement(kind: Kind) -> Statement {
             "runs",
             "runs.id = given.column1 AND runs.epoch = given.column2 AND runs.live = 1",
         ),
+        Kind::TicketIsNew => Statement {
+            before: "SELECT count(*) FROM (VALUES ".to_owned(),
+            columns: 2,
+            after: ") AS given WHERE NOT EXISTS (SELECT 1 FROM tasks \
+                    WHERE tasks.ticket_source = given.column1 AND tasks.ticket_key = given.column2)"
+                .to_owned(),
+            expect: Expect::AllFound,
+        },
         Kind::NewTask => insert::<Task>(),
         Kind::Task => update_version::<Task>(),
         Kind::NewRun => insert::<Run>(),

@@ -48,6 +48,19 @@ fn statement(kind: Kind) -> Statement {
             &[Type::Id, Type::Int],
             "runs.id = given.c1 AND runs.epoch = given.c2 AND runs.live FOR NO KEY UPDATE OF runs",
         ),
+        Kind::TicketIsNew => {
+            let columns = vec![Type::Text, Type::Text];
+            Statement {
+                sql: format!(
+                    "SELECT FROM {} WHERE NOT EXISTS (SELECT FROM tasks \
+                     WHERE tasks.ticket_source = given.c1 AND tasks.ticket_key = given.c2)",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::All,
+            }
+        }
         Kind::NewTask => insert::<Task>(),
         Kind::Task => update_version::<Task>(),
         Kind::NewRun => insert::<Run>(),

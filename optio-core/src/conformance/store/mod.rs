@@ -72,6 +72,7 @@ macro_rules! store_conformance {
 
                 changes_by_many_at_once_are_all_kept
                 limits_on_live_runs_hold_among_commits_of_one_moment
+                of_many_who_take_a_ticket_one_makes_its_task
                 of_two_who_take_over_a_run_one_wins
                 of_many_who_want_a_lease_one_gets_it
                 an_outbox_entry_is_claimed_by_one_of_many

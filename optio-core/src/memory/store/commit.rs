@@ -73,6 +73,19 @@ impl State {
                 Ok(self.set(|state| &mut state.runs, run.id, Some(run)))
             }
             Write::TakeOver(run) => self.take_over(run),
+            Write::TicketIsNew { source, key } => {
+                let of_ticket = |task: &Task| {
+                    let ticket = task.ticket.as_ref();
+                    ticket.is_some_and(|ticket| ticket.source == source && ticket.key == key)
+                };
+                match self.tasks.values().find(|task| of_ticket(task)) {
+                    Some(task) => Err(conflict(format!(
+                        "{} comes from the ticket {source} {key} already",
+                        task.id
+                    ))),
+                    None => Ok(Box::new(|_| {})),
+                }
+            }
             Write::LiveRunsAtMost { repo, limit } => {
                 let live = self
                     .runs

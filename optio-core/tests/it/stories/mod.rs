@@ -8,4 +8,5 @@ mod money;
 mod periodic;
 mod replay;
 mod replicas;
+mod shares;
 mod world;
