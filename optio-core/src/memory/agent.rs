@@ -224,6 +224,10 @@ pub enum Step {
     Verdict(ReviewReport),
     /// Is refused for its rate until then, and ends with code 1.
     RateLimit(Option<Timestamp>),
+    /// Waits for the next line of its input, and repeats it; goes on if the input has ended.
+    Hear,
+    /// Says that it is done; then does what it still hears, line by line, and ends well when its input does.
+    HearAll,
     /// Claims to have done everything, and ends well.
     Lie,
     /// Sits there, idle and deaf to being asked to stop: only being killed ends it.
