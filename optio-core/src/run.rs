@@ -181,8 +181,8 @@ pub enum StopReason {
     TimedOut,
     /// It was silent and idle for longer than it may be.
     Stalled,
-    /// It has spent what it may.
-    Budget,
+    /// To go on is of no use, or not allowed: its provider refuses it, or a budget is used up. This is what it fails from.
+    Failing(Failure),
 }
 
 /// What came of a run, decided from facts.

@@ -54,11 +54,11 @@ fn rfc3339(message: &str) -> Option<Timestamp> {
     RFC3339.captures(message)?[1].parse().ok()
 }
 
-/// "try again in 1.5s", "retry after 30 seconds", "resets in 2 days 3 hours", "Retry-After: 20", `"retryDelay": "34s"`.
+/// "try again in 1.5s", "the next one follows in 500 ms", "retry after 30 seconds", "resets in 2 days 3 hours", "Retry-After: 20", `"retryDelay": "34s"`.
 fn wait(message: &str, now: Timestamp) -> Option<Timestamp> {
     static LEAD: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
-            r#"(?i)(?:(?:again|retry(?:ing)?|resets?|wait) ?(?:in|after|for)?|retry-after|retrydelay|retry_after)[":= ]+"#,
+            r#"(?i)(?:(?:again|retry(?:ing)?|resets?|wait|follows) ?(?:in|after|for)?|retry-after|retrydelay|retry_after)[":= ]+"#,
         )
     });
     static PART: LazyLock<Regex> = LazyLock::new(|| {

@@ -3,6 +3,7 @@
 mod claude_code;
 mod codex;
 mod lines;
+mod refusals;
 mod traps;
 
 use std::{fmt::Write as _, path::Path};

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Trouble;
 use crate::{
     agent::Agent,
+    classify::refusal,
     clock::{Timestamp, elapsed},
     engine::{
         Optio,
@@ -81,6 +82,12 @@ impl Optio {
                     self.flush(held, &mut reader).await?;
                     return Ok(Followed::Detached);
                 }
+                () = reader.out_of_patience() => {
+                    if let Some((refused, _)) = reader.refused.take() {
+                        self.flush(held, &mut reader).await?;
+                        self.stop(held, StopReason::Failing(refused)).await?;
+                    }
+                }
                 () = &mut unwanted, if !asked_to_stop => {
                     asked_to_stop = true;
                     self.stop(held, StopReason::Cancelled).await?;
@@ -141,6 +148,7 @@ impl Optio {
             report: run.report.clone(),
             heard_at: run.heard_at,
             answered_at: None,
+            refused: None,
             last_read: None,
             flush_at: None,
             delay: self.settings().log_delay,
@@ -254,10 +262,8 @@ impl Optio {
             }
         }
         let task = self.store().task(run.task).await?;
-        Ok(self.over_budget(&task, watchdog.repo).await?.map(|over| {
-            tracing::info!(run = %run.id, task = %run.task, "{over}");
-            StopReason::Budget
-        }))
+        let over = self.over_budget(&task, watchdog.repo).await?;
+        Ok(over.map(|over| StopReason::Failing(over.failure())))
     }
 }
 
@@ -324,6 +330,8 @@ struct Reader {
     heard_at: Timestamp,
     /// When the model last answered, unless that was looked at.
     answered_at: Option<Timestamp>,
+    /// What its provider refuses it for, and when it is to be stopped for that.
+    refused: Option<(Failure, Instant)>,
     last_read: Option<Instant>,
     flush_at: Option<Instant>,
     delay: Duration,
@@ -364,6 +372,10 @@ impl Reader {
             self.report.fold(&event);
             if event.is_answer() {
                 self.answered_at = Some(self.heard_at);
+                self.refused = None;
+            } else if self.refused.is_none() {
+                self.refused = refusal(&event, self.heard_at)
+                    .map(|refused| (refused.failure, Instant::now() + refused.patience));
             }
             if matches!(event, TranscriptEvent::Usage { .. }) {
                 self.put_a_price_on_it();
@@ -387,6 +399,14 @@ impl Reader {
             .covers(self.stdout.consumed(), self.stderr.consumed());
         if !self.batch.is_empty() && self.flush_at.is_none() {
             self.flush_at = Some(Instant::now() + self.delay);
+        }
+    }
+
+    /// Ends when the agent has to be stopped, because what it tries is refused.
+    async fn out_of_patience(&self) {
+        match &self.refused {
+            Some((_, at)) => tokio::time::sleep_until(*at).await,
+            None => std::future::pending().await,
         }
     }
 

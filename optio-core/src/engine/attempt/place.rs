@@ -229,8 +229,13 @@ impl Optio {
             return Ok(None);
         }
         let now = self.now();
+        // what a review costs is counted with the task that it reviews, and so is its budget
+        let counted = match task.parent() {
+            Some(parent) => self.store().task(parent).await?.usage.cost,
+            None => task.usage.cost,
+        };
         let mut spent = Spent {
-            task: task.usage.cost,
+            task: counted,
             ..Spent::default()
         };
         if let Some(run) = task.state.run() {
@@ -262,9 +267,8 @@ impl Optio {
         budget: Option<DecisionRecord>,
     ) -> Result<()> {
         let Some(renews_at) = over.renews_at else {
-            let failure = Failure::new(FailureClass::BudgetReached).with_detail(over.to_string());
             let because = Because::from("budget_of_task").decided(budget);
-            return self.fail(task, failure, because).await;
+            return self.fail(task, over.failure(), because).await;
         };
         let TaskState::Queued { next, .. } = task.state.clone() else {
             return Ok(());

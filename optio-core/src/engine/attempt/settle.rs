@@ -5,7 +5,6 @@ use super::{
     Trouble,
     end::keep_worktree,
     prepare::{git, worktree_path},
-    stopped_class,
 };
 use crate::{
     agent::{AgentVerdict, Ending, VERDICT_FILE},
@@ -47,11 +46,7 @@ impl Optio {
             return Err(Trouble::Unwanted);
         }
         if let Some(reason) = stopped {
-            let mut failure = Failure::new(stopped_class(&reason));
-            if reason == StopReason::Budget {
-                failure = failure.with_retry(RetryAdvice::Never);
-            }
-            return Err(failure.into());
+            return Err(super::stopped(reason).into());
         }
         let repo = self.store().repo(run.repo).await?;
         let verdict = self.agent_verdict(&run, status).await?;

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use optio_core::{
     failure::FailureClass,
-    memory::{Step, diligent},
+    memory::{SpawnedRun, Step, diligent},
     money::Usd,
     repo::RepoSettings,
+    run::RunKind,
+    store::TaskQuery,
     task::{StateName, TaskState},
 };
 
@@ -23,16 +25,7 @@ async fn an_expensive_run_is_stopped_in_the_middle_and_saved() {
         ..auto_merge()
     })
     .await;
-    world.agents_do(|_| {
-        let mut steps = vec![Step::edit("work.txt", "half")];
-        for _ in 0..100 {
-            steps.extend([
-                Step::Cost(dollars(1.0)),
-                Step::Wait(Duration::from_secs(60)),
-            ]);
-        }
-        steps
-    });
+    world.agents_do(expensive);
     let task = world.submit("Add a cart").await;
     let _running = world.run();
     let task = world.until(task, StateName::Failed).await;
@@ -75,6 +68,96 @@ async fn a_budget_for_the_day_puts_tasks_off_until_tomorrow() {
     );
     let two = world.until(two, StateName::Completed).await;
     assert!(two.updated_at >= "2026-01-02T00:00:00Z".parse().unwrap());
+}
+
+/// Half of the work, then ever more money, then the rest.
+fn expensive(run: &SpawnedRun) -> Vec<Step> {
+    let mut steps = vec![Step::edit("work.txt", "half")];
+    for _ in 0..100 {
+        steps.extend([
+            Step::Cost(dollars(1.0)),
+            Step::Wait(Duration::from_secs(60)),
+        ]);
+    }
+    steps.extend(diligent(run));
+    steps
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repositorys_day_that_is_spent_in_the_middle_of_a_run_is_waited_for() {
+    let world = World::new(RepoSettings {
+        max_cost_per_day: Some(dollars(5.0)),
+        ..auto_merge()
+    });
+    goes_on_tomorrow(world.await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybodys_day_that_is_spent_in_the_middle_of_a_run_is_waited_for() {
+    let world = World::with(auto_merge(), |settings| {
+        settings.limits = settings.limits.with_cost_per_day(Some(dollars(5.0)));
+    });
+    goes_on_tomorrow(world.await).await;
+}
+
+async fn goes_on_tomorrow(world: World) {
+    world.agents_do(|run| match run.attempt {
+        1 => expensive(run),
+        _ => diligent(run),
+    });
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(world.runtime.processes(), [], "it is stopped");
+    assert_eq!(world.rescued(), ["work.txt"]);
+    let why = world.engine.why(task).await.unwrap();
+    assert!(
+        why.explanation.contains("for today") && why.explanation.contains("2026-01-02"),
+        "{}",
+        why.explanation
+    );
+    let task = world.until(task, StateName::Completed).await;
+    assert!(task.updated_at >= "2026-01-02T00:00:00Z".parse().unwrap());
+    assert_eq!(task.attempts.failures, 0, "at no cost in attempts");
+    let spawned = world.runtime.spawned();
+    assert_eq!(spawned[0].session, spawned[1].session);
+    let main = world.git.branch(&world.url, "main").unwrap();
+    assert!(world.git.files(&main).contains_key("work.txt"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_review_costs_counts_as_its_tasks() {
+    let world = World::new(RepoSettings {
+        max_cost_per_task: Some(dollars(5.0)),
+        review_enabled: true,
+        ..auto_merge()
+    })
+    .await;
+    world.agents_do(|run| match run.kind {
+        RunKind::Review => expensive(run),
+        _ => {
+            let mut steps = vec![Step::Cost(dollars(3.0))];
+            steps.extend(diligent(run));
+            steps
+        }
+    });
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    let task = world.until(task, StateName::NeedsAttention).await;
+    let reviews = TaskQuery {
+        parent: Some(task.id),
+        ..TaskQuery::default()
+    };
+    let reviews = world.engine.store().tasks(&reviews).await.unwrap();
+    let TaskState::Failed { failure, .. } = &reviews[0].state else {
+        panic!("{:?}", reviews[0].state)
+    };
+    assert_eq!(failure.class, FailureClass::BudgetReached);
+    assert!(
+        task.usage.cost >= dollars(5.0) && task.usage.cost <= dollars(6.5),
+        "{}",
+        task.usage.cost
+    );
 }
 
 #[tokio::test(start_paused = true)]
