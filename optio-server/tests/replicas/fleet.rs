@@ -77,6 +77,13 @@ impl<'r> Fleet<'r> {
         &self.replicas[number].server
     }
 
+    /// The one whose process this is.
+    pub(crate) fn with_pid(&self, pid: i32) -> Option<usize> {
+        self.replicas
+            .iter()
+            .position(|replica| replica.server.pid() == pid)
+    }
+
     /// How many of them are frozen.
     pub(crate) fn frozen(&self) -> usize {
         let frozen = |replica: &&Replica| replica.frozen_until.is_some();
@@ -102,6 +109,13 @@ impl<'r> Fleet<'r> {
             replica.server.signal(Signal::SIGSTOP);
             replica.frozen_until = Some(Instant::now() + time);
         }
+    }
+
+    /// Thaws one.
+    pub(crate) fn thaw(&mut self, number: usize) {
+        let replica = &mut self.replicas[number];
+        replica.server.signal(Signal::SIGCONT);
+        replica.frozen_until = None;
     }
 
     /// Thaws those whose time has come.
