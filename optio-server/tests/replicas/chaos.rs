@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use optio_core::task::StateName;
 use serde_json::json;
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     git::Bare,
     limits::Limits,
     room::{Dice, Room},
+    server::Server,
     shared::{Shared, Stop},
 };
 
@@ -23,28 +25,46 @@ const LIMITS: Limits = Limits { global: 6, repo: 2 };
 /// How much happens.
 #[derive(Debug, Clone, Copy)]
 struct Measure {
+    /// Tasks of each repository that come to a merge; one more fails, and one more is cancelled.
     tasks_each: usize,
     blows: usize,
 }
 
 const SHORT: Measure = Measure {
-    tasks_each: 9,
+    tasks_each: 8,
     blows: 24,
 };
 const LONG: Measure = Measure {
     tasks_each: 40,
-    blows: 200,
+    blows: 240,
 };
 
-/// What happened, for whoever reads a failure.
-#[derive(Debug, Default)]
-struct Tally {
-    killed: u32,
-    frozen: u32,
-    emptied: u32,
-    redis_restarts: u32,
-    postgres_restarts: u32,
+/// Something that happens to the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Blow {
+    Kill,
+    Freeze,
+    FlushRedis,
+    RestartRedis,
+    StopPostgres,
+    CrashPostgres,
 }
+
+/// What comes in each dozen, in whatever order.
+const DOZEN: [Blow; 12] = [
+    Blow::Kill,
+    Blow::Kill,
+    Blow::Kill,
+    Blow::Kill,
+    Blow::Freeze,
+    Blow::Freeze,
+    Blow::Freeze,
+    Blow::FlushRedis,
+    Blow::FlushRedis,
+    Blow::RestartRedis,
+    Blow::StopPostgres,
+    Blow::CrashPostgres,
+];
 
 #[expect(
     clippy::disallowed_methods,
@@ -59,6 +79,61 @@ fn asked_for() -> (Measure, u64) {
     (measure, seed.map_or(3, |seed| seed.parse().unwrap()))
 }
 
+/// The tasks of one repository.
+#[derive(Debug)]
+struct Shop {
+    bare: Bare,
+    merged: Vec<Numbered>,
+    failing: String,
+    hanging: String,
+}
+
+impl Shop {
+    async fn open(
+        room: &Room,
+        fleet: &Fleet<'_>,
+        dice: &Dice,
+        number: usize,
+        tasks: usize,
+    ) -> Self {
+        let bare = Bare::new(room, &format!("shop-{number}"));
+        let settings = json!({
+            "maxConcurrentTasks": LIMITS.repo, "maxPodInstances": 2, "maxAgentsPerPod": 2,
+            "attempts": {"failures": 1},
+        });
+        let server = fleet.server(number % fleet.len());
+        let repo = server.add_repo(&bare.path, settings).await;
+        let failing = server.add_task(&repo, "fails", "say oh\nfail 1 no such luck");
+        let failing = failing.await;
+        let hanging = server.add_task(&repo, "hangs", "say waiting\nhang").await;
+        let mut merged = Vec::new();
+        for task in 0..tasks {
+            let title = format!("task-{number}-{task}");
+            let lines = 5 + dice.below(25);
+            let server = fleet.server(task % fleet.len());
+            merged.push(Numbered::submit(server, &repo, &title, lines, 40).await);
+        }
+        Self {
+            bare,
+            merged,
+            failing,
+            hanging,
+        }
+    }
+
+    async fn check(&self, server: &Server) {
+        for (task, end) in [
+            (&self.failing, StateName::Failed),
+            (&self.hanging, StateName::Cancelled),
+        ] {
+            let ended = server.until(task, end).await;
+            assert!(ended.pull_request.is_none(), "{ended:#?}");
+            assert!(server.runs(task).await.len() <= 1, "{ended:#?}");
+        }
+        check_all(server, &self.bare, &self.merged, Runs::One).await;
+    }
+}
+
 #[tokio::test]
 async fn whatever_dies_every_task_comes_to_its_end_once() {
     let (measure, seed) = asked_for();
@@ -70,28 +145,24 @@ async fn whatever_dies_every_task_comes_to_its_end_once() {
     let global = LIMITS.global.to_string();
     let mut fleet = Fleet::start(&room, &shared, 3, &["--max-concurrent", &global]).await;
     LIMITS.watch(&shared).await;
-    let mut shops: Vec<(Bare, Vec<Numbered>)> = Vec::new();
+    let mut shops = Vec::new();
     for number in 0..REPOSITORIES {
-        let bare = Bare::new(&room, &format!("shop-{number}"));
-        let server = fleet.server(number % fleet.len());
-        let limits =
-            json!({"maxConcurrentTasks": LIMITS.repo, "maxPodInstances": 2, "maxAgentsPerPod": 2});
-        let repo = server.add_repo(&bare.path, limits).await;
-        let mut tasks = Vec::new();
-        for task in 0..measure.tasks_each {
-            let title = format!("task-{number}-{task}");
-            let lines = 5 + dice.below(25);
-            let server = fleet.server(task % fleet.len());
-            tasks.push(Numbered::submit(server, &repo, &title, lines, 40).await);
-        }
-        shops.push((bare, tasks));
+        shops.push(Shop::open(&room, &fleet, &dice, number, measure.tasks_each).await);
     }
-    let tally = blows(&dice, measure.blows, &mut fleet, &mut shared).await;
-    println!("{tally:?}");
+    let blows = shuffled(&dice, measure.blows);
+    for (nth, blow) in blows.iter().enumerate() {
+        dice.moment(800).await;
+        fleet.thaw_due();
+        strike(*blow, &dice, &mut fleet, &mut shared).await;
+        // people go on meanwhile
+        if let Some(shop) = shops.get((nth + 1) * REPOSITORIES / blows.len()) {
+            fleet.cancel(&shop.hanging).await;
+        }
+    }
     fleet.all_thawed().await;
-    for (number, (bare, tasks)) in shops.iter().enumerate() {
-        let server = fleet.server(number % fleet.len());
-        check_all(server, bare, tasks, Runs::One).await;
+    for (number, shop) in shops.iter().enumerate() {
+        fleet.cancel(&shop.hanging).await;
+        shop.check(fleet.server(number % fleet.len())).await;
     }
     let kept = LIMITS.seen(&shared).await;
     println!("at most {} runs at once", kept.most);
@@ -101,43 +172,37 @@ async fn whatever_dies_every_task_comes_to_its_end_once() {
     room.until_quiet().await;
 }
 
-async fn blows(dice: &Dice, blows: usize, fleet: &mut Fleet<'_>, shared: &mut Shared) -> Tally {
-    let mut tally = Tally::default();
-    for _ in 0..blows {
-        dice.moment(800).await;
-        fleet.thaw_due();
-        let number = usize::try_from(dice.below(3)).unwrap();
-        match dice.below(10) {
-            0..=3 => {
-                fleet.kill_and_start(number).await;
-                tally.killed += 1;
-            }
-            4..=6 => {
-                // one replica always goes on
-                if fleet.frozen() < 2 {
-                    let time = LEASE + Duration::from_millis(500 + dice.below(2000));
-                    fleet.freeze(number, time);
-                    tally.frozen += 1;
-                }
-            }
-            7 => {
-                shared.flush_redis();
-                tally.emptied += 1;
-            }
-            8 => {
-                shared.restart_redis();
-                tally.redis_restarts += 1;
-            }
-            _ => {
-                let stop = if dice.below(2) == 0 {
-                    Stop::InOrder
-                } else {
-                    Stop::Crash
-                };
-                shared.restart_postgres(stop);
-                tally.postgres_restarts += 1;
-            }
+/// Dozens of blows, each in an order of its own.
+fn shuffled(dice: &Dice, count: usize) -> Vec<Blow> {
+    let mut blows = Vec::new();
+    while blows.len() < count {
+        let mut dozen = DOZEN;
+        for last in (1..dozen.len()).rev() {
+            let other = usize::try_from(dice.below(last as u64 + 1)).unwrap();
+            dozen.swap(last, other);
         }
+        blows.extend(dozen);
     }
-    tally
+    blows.truncate(count);
+    blows
+}
+
+async fn strike(blow: Blow, dice: &Dice, fleet: &mut Fleet<'_>, shared: &mut Shared) {
+    let number = usize::try_from(dice.below(3)).unwrap();
+    println!("{blow:?}, replica {number}");
+    match blow {
+        Blow::Kill => fleet.kill_and_start(number).await,
+        Blow::Freeze => {
+            // one replica always goes on
+            if fleet.frozen() == 2 {
+                fleet.all_thawed().await;
+            }
+            let time = LEASE + Duration::from_millis(500 + dice.below(2000));
+            fleet.freeze(number, time);
+        }
+        Blow::FlushRedis => shared.flush_redis(),
+        Blow::RestartRedis => shared.restart_redis(),
+        Blow::StopPostgres => shared.restart_postgres(Stop::InOrder),
+        Blow::CrashPostgres => shared.restart_postgres(Stop::Crash),
+    }
 }

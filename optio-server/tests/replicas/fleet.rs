@@ -3,12 +3,20 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use serde_json::json;
 use tokio::time::Instant;
 
-use crate::{room::Room, server::Server, shared::Shared};
+use crate::{
+    room::{Room, until},
+    server::Server,
+    shared::Shared,
+};
 
 /// How long a run belongs to a replica that gives no sign of life, here.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
+
+/// How long a replica may take to answer while its database comes back.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// The replicas.
 #[derive(Debug)]
@@ -69,6 +77,13 @@ impl<'r> Fleet<'r> {
         &self.replicas[number].server
     }
 
+    /// The one whose process this is.
+    pub(crate) fn with_pid(&self, pid: i32) -> Option<usize> {
+        self.replicas
+            .iter()
+            .position(|replica| replica.server.pid() == pid)
+    }
+
     /// How many of them are frozen.
     pub(crate) fn frozen(&self) -> usize {
         let frozen = |replica: &&Replica| replica.frozen_until.is_some();
@@ -96,6 +111,13 @@ impl<'r> Fleet<'r> {
         }
     }
 
+    /// Thaws one.
+    pub(crate) fn thaw(&mut self, number: usize) {
+        let replica = &mut self.replicas[number];
+        replica.server.signal(Signal::SIGCONT);
+        replica.frozen_until = None;
+    }
+
     /// Thaws those whose time has come.
     pub(crate) fn thaw_due(&mut self) {
         for replica in &mut self.replicas {
@@ -117,6 +139,30 @@ impl<'r> Fleet<'r> {
             tokio::time::sleep_until(next).await;
             self.thaw_due();
         }
+    }
+
+    /// Cancels a task, by whichever replica answers.
+    pub(crate) async fn cancel(&self, task: &str) {
+        until("somebody who cancels", || async {
+            for replica in self
+                .replicas
+                .iter()
+                .filter(|one| one.frozen_until.is_none())
+            {
+                let path = ["api", "tasks", task, "cancel"];
+                let request = json!({});
+                let asked = replica.server.post(&path, &request);
+                match tokio::time::timeout(ANSWER, asked).await {
+                    Ok(Ok(_)) => return Ok(()),
+                    // cancelling twice is a conflict
+                    Ok(Err(error)) if error.to_string().contains("cancelled") => return Ok(()),
+                    Ok(Err(error)) => println!("not cancelled yet: {error}"),
+                    Err(_) => println!("not cancelled yet: no answer"),
+                }
+            }
+            Err("nobody answers".to_owned())
+        })
+        .await;
     }
 
     /// Tells all to stop, as Ctrl-C does.

@@ -26,3 +26,5 @@ mod fleet;
 mod limits;
 #[cfg(test)]
 mod chaos;
+#[cfg(test)]
+mod frozen;
