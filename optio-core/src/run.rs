@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    account::AccountName,
     clock::Timestamp,
     failure::{ExitStatus, Failure},
     id::{RepoId, RunId, TaskId, WorkspaceId},
@@ -40,6 +41,9 @@ pub struct Run {
     pub agent: String,
     /// The model it was asked to use; the agent's own default if none.
     pub model: Option<String>,
+    /// The account that its agent works with, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountName>,
     /// The session it is to go on with.
     pub resumes: Option<SessionId>,
     /// How far its output has been read and stored.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use optio_core::{
     Result, Timestamp,
+    account::Pause,
     failure::ExitStatus,
     forge::{Forge, GitCredentials, MergeRequest, NewPullRequest, RepositoryFacts},
     id::{RepoId, RunId, TaskId, WorkspaceId},
@@ -157,6 +158,10 @@ impl Store for SabotagedStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>> {
         self.inner.webhooks().await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        self.inner.pauses().await
     }
 }
 

@@ -43,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use optio_core::{
     Error, Result, Timestamp,
+    account::Pause,
     id::{RepoId, RunId, TaskId},
     money::Usd,
     repo::{Repo, RepoUrl},
@@ -191,5 +192,11 @@ impl Store for PostgresStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>> {
         query::all_webhooks().records(&self.readers).await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        let mut pauses: Vec<Pause> = query::all_pauses().records(&self.readers).await?;
+        pauses.sort_unstable_by(|a, b| a.account.cmp(&b.account));
+        Ok(pauses)
     }
 }

@@ -26,11 +26,10 @@ pub(crate) enum SchemaError {
 }
 
 fn migrator() -> Migrator {
-    Migrator::with_migrations(vec![migration(
-        1,
-        "first",
-        include_str!("schema/0001_first.sql"),
-    )])
+    Migrator::with_migrations(vec![
+        migration(1, "first", include_str!("schema/0001_first.sql")),
+        migration(2, "pauses", include_str!("schema/0002_pauses.sql")),
+    ])
 }
 
 fn migration(version: i64, description: &'static str, sql: &'static str) -> Migration {

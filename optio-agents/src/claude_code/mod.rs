@@ -14,6 +14,7 @@ mod command;
 mod stream;
 
 use optio_core::{
+    account::AccountName,
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
@@ -208,6 +209,23 @@ impl Agent for ClaudeCode {
 
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict {
         run.usual_verdict(now)
+    }
+
+    fn account(&self) -> Option<AccountName> {
+        let (kind, credential) = match &self.auth {
+            Auth::Workspace => return Some(AccountName::unseen(self.name(), "workspace")),
+            Auth::ApiKey(key) => ("api-key", key),
+            Auth::OAuthToken(token) => ("oauth", token),
+            Auth::GatewayToken(token) => ("gateway", token),
+            Auth::Bedrock { token, .. } => ("bedrock", token),
+            Auth::Vertex { project, .. } => {
+                return Some(AccountName::unseen(
+                    self.name(),
+                    &format!("vertex:{project}"),
+                ));
+            }
+        };
+        Some(AccountName::of(self.name(), kind, credential))
     }
 
     fn preflight(&self) -> Preflight {

@@ -16,6 +16,7 @@ mod command;
 mod stream;
 
 use optio_core::{
+    account::AccountName,
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
@@ -180,6 +181,13 @@ impl Agent for Codex {
     fn price(&self, model: Option<&str>, used: &Usage) -> Option<Usd> {
         let price = self.prices.find(model.unwrap_or(DEFAULT_MODEL))?;
         Some(price.of(used))
+    }
+
+    fn account(&self) -> Option<AccountName> {
+        Some(match &self.auth {
+            Auth::Workspace => AccountName::unseen(self.name(), "workspace"),
+            Auth::ApiKey(key) => AccountName::of(self.name(), "api-key", key),
+        })
     }
 
     fn preflight(&self) -> Preflight {

@@ -15,6 +15,7 @@ mod command;
 mod stream;
 
 use optio_core::{
+    account::AccountName,
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
@@ -206,6 +207,15 @@ impl Agent for Copilot {
 
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict {
         run.usual_verdict(now)
+    }
+
+    fn account(&self) -> Option<AccountName> {
+        Some(match &self.auth {
+            Auth::Workspace => AccountName::unseen(NAME, "workspace"),
+            Auth::GitHubToken(token) => AccountName::of(NAME, "github", token),
+            Auth::Provider { key: Some(key), .. } => AccountName::of(NAME, "provider", key),
+            Auth::Provider { base_url, .. } => AccountName::unseen(NAME, base_url),
+        })
     }
 
     fn side_file(&self) -> Option<&'static str> {

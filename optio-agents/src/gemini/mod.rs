@@ -17,6 +17,7 @@ mod command;
 mod stream;
 
 use optio_core::{
+    account::AccountName,
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
@@ -178,6 +179,19 @@ impl Agent for Gemini {
             }
             verdict => verdict,
         }
+    }
+
+    fn account(&self) -> Option<AccountName> {
+        let (kind, credential) = match &self.auth {
+            Auth::Workspace => return Some(AccountName::unseen(NAME, "workspace")),
+            Auth::ApiKey(key) => ("api-key", key),
+            Auth::VertexKey(key) => ("vertex-key", key),
+            Auth::Vertex { project, .. } => {
+                return Some(AccountName::unseen(NAME, &format!("vertex:{project}")));
+            }
+            Auth::Login(credentials) => ("login", credentials),
+        };
+        Some(AccountName::of(NAME, kind, credential))
     }
 
     fn preflight(&self) -> Preflight {

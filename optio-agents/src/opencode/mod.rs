@@ -15,6 +15,7 @@ mod command;
 mod stream;
 
 use optio_core::{
+    account::AccountName,
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
@@ -245,6 +246,20 @@ impl Agent for OpenCode {
                 AgentVerdict::Failed(failure)
             }
             verdict => verdict,
+        }
+    }
+
+    fn account(&self) -> Option<AccountName> {
+        let unseen = |kind: &str| Some(AccountName::unseen(NAME, kind));
+        match &self.auth {
+            Auth::Workspace => unseen("workspace"),
+            Auth::Provider(Provider { id, key: None, .. }) => unseen(id),
+            Auth::Provider(Provider {
+                id, key: Some(key), ..
+            }) => Some(AccountName::of(NAME, id, key)),
+            Auth::Logins(content) => Some(AccountName::of(NAME, "logins", content)),
+            Auth::Bedrock { token, .. } => Some(AccountName::of(NAME, "bedrock", token)),
+            Auth::Vertex { project, .. } => unseen(&format!("vertex:{project}")),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    account::AccountName,
     classify::Evidence,
     clock::Timestamp,
     error::Result,
@@ -38,6 +39,13 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
 
     /// What the agent's own account of the run comes to. Whether there is work to show for it, the engine asks git.
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict;
+
+    /// The account at its provider that its runs work with. Runs of one account are refused together, so they wait
+    /// together: until a limit resets, or until somebody mends the credentials. Other credentials must be another account.
+    /// None if its runs have nothing to do with each other.
+    fn account(&self) -> Option<AccountName> {
+        None
+    }
 
     /// What `used` costs with this model, for an agent whose stream tells tokens and no money. `None` if it does tell
     /// it, or if nobody knows the price.

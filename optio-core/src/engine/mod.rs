@@ -1,6 +1,7 @@
 //! The engine: joins policy to ports. It gathers what there is to see, asks policy what follows, carries that out
 //! guarded by versions and epochs, and starts over when somebody else was quicker.
 
+mod accounts;
 mod attempt;
 mod change;
 mod commands;
@@ -23,13 +24,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::Notify;
 
-use self::{change::Change, locks::TaskLocks};
 pub use self::{
+    accounts::Account,
     commands::{NewSchedule, NewTask, RepoPatch},
     inquiry::{LogFollower, Why},
     settings::{Limits, Settings},
     task_worker::Ticked,
 };
+use self::{change::Change, locks::TaskLocks};
 use crate::{
     agent::Agent,
     clock::{Clock, Timestamp},

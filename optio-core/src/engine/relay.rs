@@ -105,6 +105,7 @@ impl Optio {
                 self.send_webhook(entry.id, *webhook, body).await
             }
             OutboxMessage::Ticket { task } => self.report_ticket(*task).await,
+            OutboxMessage::WakeAccount { account } => self.wake_account(account).await,
         }
     }
 

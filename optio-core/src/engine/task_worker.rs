@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Optio,
+    attempt::Placed,
     held::{Held, TakeOver},
 };
 use crate::{
-    clock::later,
+    clock::{Timestamp, later},
     error::{ErrorKind, Result},
     queue::{Claim, Job},
     run::Run,
@@ -87,6 +88,7 @@ impl Optio {
             let recovered: Result<()> = async {
                 self.push_limits().await?;
                 self.sync_queue().await?;
+                self.wake_all_accounts().await?;
                 self.adopt_runs(attending, shutdown).await
             }
             .await;
@@ -157,12 +159,13 @@ impl Optio {
                     () = keeper => return,
                 };
                 match placed {
-                    Ok(Some(run)) => {
+                    Ok(Placed::Run(run)) => {
                         let held = Held::new(self, run);
                         self.drive(claim, &held, shutdown).await;
                     }
                     // what became of the task is stored; if it is queued again, the outbox pushes it
-                    Ok(None) => self.complete(claim).await,
+                    Ok(Placed::Moved) => self.complete(claim).await,
+                    Ok(Placed::Later(at)) => self.release_until(claim, Some(at)).await,
                     Err(error) => {
                         tracing::warn!(task = %id, %error, "task could not be placed");
                         self.release(claim, PAUSE * 5).await;
@@ -291,8 +294,12 @@ impl Optio {
     }
 
     async fn release(&self, claim: Claim, wait: Duration) {
-        let task = claim.job().task;
         let not_before = (wait > Duration::ZERO).then(|| later(self.now(), wait));
+        self.release_until(claim, not_before).await;
+    }
+
+    async fn release_until(&self, claim: Claim, not_before: Option<Timestamp>) {
+        let task = claim.job().task;
         match self.queue().release(claim, not_before).await {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Conflict => {}

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
+    account::AccountName,
     agent::{Agent, AgentVerdict, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
@@ -31,6 +32,7 @@ pub(super) const VERDICT_FILE: &str = "MEMORY_AGENT_VERDICT_FILE";
 #[derive(Debug, Clone)]
 pub struct MemoryAgent {
     name: String,
+    account: Option<AccountName>,
 }
 
 impl MemoryAgent {
@@ -43,7 +45,17 @@ impl MemoryAgent {
     /// An agent of another name.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into() }
+        Self {
+            name: name.into(),
+            account: None,
+        }
+    }
+
+    /// The same, whose runs work with this account.
+    #[must_use]
+    pub fn with_account(mut self, account: AccountName) -> Self {
+        self.account = Some(account);
+        self
     }
 }
 
@@ -85,6 +97,10 @@ impl Agent for MemoryAgent {
 
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict {
         run.usual_verdict(now)
+    }
+
+    fn account(&self) -> Option<AccountName> {
+        self.account.clone()
     }
 
     fn preflight(&self) -> Preflight {

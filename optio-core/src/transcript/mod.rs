@@ -179,6 +179,21 @@ pub enum TranscriptEvent {
     },
 }
 
+impl TranscriptEvent {
+    /// Whether the model has answered: what kept the agent from reaching it is over.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Text { .. }
+                | Self::TextPart { .. }
+                | Self::Thinking { .. }
+                | Self::ToolCall { .. }
+                | Self::Result { failed: false, .. }
+        )
+    }
+}
+
 /// What a [`Usage`] is the sum of. Agents count differently; what the run has used is added up from all three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -251,13 +251,17 @@ impl Runtime for LocalRuntime {
             (u128::from(SystemClock.random()) << 64) | u128::from(SystemClock.random()),
         );
         let markers = [Marker::workspace(workspace.id), marker.clone()];
-        let mut process = tokio::process::Command::new(&command.program);
-        process
-            .args(&command.args)
-            .env_clear()
-            .envs(environment::variables(
-                &self.env, &workspace, &markers, &command,
-            ));
+        let variables = environment::variables(&self.env, &workspace, &markers, &command);
+        let place = environment::find(&command.program, &variables);
+        let mut process = match place {
+            Some(place) => {
+                let mut process = tokio::process::Command::new(place);
+                process.arg0(&command.program);
+                process
+            }
+            None => tokio::process::Command::new(&command.program),
+        };
+        process.args(&command.args).env_clear().envs(variables);
         let (files, dir) = (command.files.clone(), command.dir.clone());
         let dir = offload(move || {
             workspace.check()?;

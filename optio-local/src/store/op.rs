@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use optio_core::{
     Error, ErrorKind, Result,
+    account::{AccountName, Pause, PauseEnd},
     id::{OutboxId, TaskId},
     repo::Repo,
     run::Run,
@@ -42,6 +43,8 @@ pub(super) enum Kind {
     NewWebhook,
     Webhook,
     ForgetWebhook,
+    Pause,
+    Lift,
     LogFollows,
     LogEntry,
     Audit,
@@ -51,7 +54,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 23] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::Guard,
         Self::NewTask,
         Self::Task,
@@ -69,6 +72,8 @@ impl Kind {
         Self::NewWebhook,
         Self::Webhook,
         Self::ForgetWebhook,
+        Self::Pause,
+        Self::Lift,
         Self::LogFollows,
         Self::LogEntry,
         Self::Audit,
@@ -182,8 +187,16 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
         Write::ForgetWebhook(id) => {
             ops.push(by_id(Kind::ForgetWebhook, Webhook::TABLE, id.as_uuid()));
         }
+        Write::Pause(pause) => ops.push(record(&pause, Kind::Pause)?),
+        Write::Lift(account, until) => ops.push(lift(&account, until)),
     }
     Ok(())
+}
+
+fn lift(account: &AccountName, until: PauseEnd) -> Op {
+    let mut op = by_id(Kind::Lift, Pause::TABLE, account.key());
+    op.cells.push(Cell::Int(until.order()));
+    op
 }
 
 /// Log entries of one run.
@@ -303,6 +316,7 @@ impl Op {
             Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,
             Kind::NewWebhook | Kind::Webhook | Kind::ForgetWebhook => Webhook::id_text,
+            Kind::Pause | Kind::Lift => Pause::id_text,
             Kind::NewOutbox | Kind::Delivered | Kind::Postponed => OutboxEntry::id_text,
             Kind::NewTask | Kind::Task | Kind::LogFollows | Kind::LogEntry | Kind::Audit => {
                 Task::id_text

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
 
 use optio_core::{
-    repo::Repo, run::Run, schedule::Schedule, store::OutboxEntry, task::Task, webhook::Webhook,
-    workspace::Workspace,
+    account::Pause, repo::Repo, run::Run, schedule::Schedule, store::OutboxEntry, task::Task,
+    webhook::Webhook, workspace::Workspace,
 };
 
 use super::{
@@ -68,6 +68,13 @@ fn statement(kind: Kind) -> Statement {
         Kind::NewWebhook => insert::<Webhook>(),
         Kind::Webhook => update_version::<Webhook>(),
         Kind::ForgetWebhook => delete("webhooks"),
+        Kind::Pause => pause(),
+        Kind::Lift => Statement {
+            before: "DELETE FROM pauses WHERE (id, ends_at) IN (VALUES ".to_owned(),
+            columns: 2,
+            after: ")".to_owned(),
+            expect: Expect::Anything,
+        },
         Kind::LogFollows => found(
             3,
             "log",
@@ -99,6 +106,17 @@ fn insert_into(table: &str, columns: &[&str]) -> Statement {
         columns: columns.len(),
         after: " ON CONFLICT DO NOTHING".to_owned(),
         expect: Expect::AllChanged,
+    }
+}
+
+/// Stores pauses that end later than the stored ones.
+fn pause() -> Statement {
+    Statement {
+        after: " ON CONFLICT (id) DO UPDATE SET ends_at = excluded.ends_at, body = excluded.body \
+                WHERE excluded.ends_at > pauses.ends_at"
+            .to_owned(),
+        expect: Expect::Anything,
+        ..insert::<Pause>()
     }
 }
 

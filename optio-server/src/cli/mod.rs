@@ -2,6 +2,7 @@
 //!
 //! All but `serve`, `demo`, `doctor` and `replay` talk to a running server over HTTP and know nothing else of it.
 
+mod account;
 pub mod client;
 mod configuration;
 mod demo;
@@ -71,6 +72,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Task(task::TaskArgs),
     Repo(repo::RepoArgs),
+    Account(account::AccountArgs),
     Doctor(doctor::DoctorArgs),
     Replay(replay::ReplayArgs),
     /// The scripted agent, as the server starts it
@@ -132,6 +134,7 @@ async fn run(
         Command::Demo(args) => args.run(environment, out).await,
         Command::Task(args) => args.run(environment, out).await,
         Command::Repo(args) => args.run(environment, out).await,
+        Command::Account(args) => args.run(environment, out).await,
         Command::Doctor(args) => args.run(environment, out).await,
         Command::Replay(args) => args.run(out),
         // handled before there is a runtime

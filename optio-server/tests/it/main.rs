@@ -1,9 +1,10 @@
 //! The server and its command line, from outside: over HTTP, over WebSockets, and as a program.
 
-#[cfg(test)]
 mod world;
 #[cfg(test)]
 mod access;
+#[cfg(test)]
+mod accounts;
 #[cfg(test)]
 mod api;
 #[cfg(test)]

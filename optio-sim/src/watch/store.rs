@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use optio_core::{
     Result, Timestamp,
+    account::Pause,
     id::{RepoId, RunId, TaskId},
     money::Usd,
     pull_request::PrState,
@@ -126,6 +127,10 @@ impl Store for WatchedStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>> {
         self.inner.webhooks().await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        self.inner.pauses().await
     }
 }
 

@@ -10,8 +10,8 @@ use std::{
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgArguments};
 
 use optio_core::{
-    repo::Repo, run::Run, schedule::Schedule, store::OutboxEntry, task::Task, webhook::Webhook,
-    workspace::Workspace,
+    account::Pause, repo::Repo, run::Run, schedule::Schedule, store::OutboxEntry, task::Task,
+    webhook::Webhook, workspace::Workspace,
 };
 
 use crate::{
@@ -76,6 +76,20 @@ fn statement(kind: Kind) -> Statement {
         Kind::NewWebhook => insert::<Webhook>(),
         Kind::Webhook => update_version::<Webhook>(),
         Kind::ForgetWebhook => delete("webhooks"),
+        Kind::Pause => pause(),
+        Kind::Lift => {
+            let columns = vec![Type::Id, Type::Int];
+            Statement {
+                sql: format!(
+                    "DELETE FROM pauses USING {} \
+                     WHERE pauses.id = given.c1 AND pauses.ends_at = given.c2",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::Anything,
+            }
+        }
         // not locked: what is in a log stays there
         Kind::LogFollows => found(
             "log",
@@ -149,6 +163,22 @@ fn insert_into(table: &str, columns: &[(&str, Type)]) -> Statement {
         .into(),
         columns: types,
         expect: Expect::All,
+    }
+}
+
+/// Stores pauses that end later than the stored ones.
+fn pause() -> Statement {
+    let columns = with_body::<Pause>();
+    Statement {
+        sql: format!(
+            "INSERT INTO pauses (id, ends_at, body) SELECT c1, c2, c3 FROM {} \
+             ON CONFLICT (id) DO UPDATE SET ends_at = excluded.ends_at, body = excluded.body \
+             WHERE excluded.ends_at > pauses.ends_at",
+            given(&columns.iter().map(|(_, kind)| *kind).collect::<Vec<_>>())
+        )
+        .into(),
+        columns: columns.into_iter().map(|(_, kind)| kind).collect(),
+        expect: Expect::Anything,
     }
 }
 

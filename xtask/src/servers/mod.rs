@@ -1,5 +1,6 @@
 //! The servers that tests use: private ones, started before the tests and gone after them, whatever happens between.
 
+mod clock;
 mod postgres;
 mod redis;
 
@@ -36,6 +37,9 @@ impl Servers {
             redis: None,
             folder,
         };
+        if !clock::is_installed() {
+            install("faketime")?;
+        }
         if !is_named(DATABASE_URL) {
             if !postgres::is_installed() {
                 install("postgresql")?;

@@ -3,12 +3,15 @@
 mod concurrency;
 mod log;
 mod outbox;
+mod pauses;
 mod queries;
 mod records;
 mod runs;
 mod whole;
 
-pub use self::{concurrency::*, log::*, outbox::*, queries::*, records::*, runs::*, whole::*};
+pub use self::{
+    concurrency::*, log::*, outbox::*, pauses::*, queries::*, records::*, runs::*, whole::*,
+};
 use super::Subject;
 use crate::{
     error::Result,
@@ -68,6 +71,12 @@ macro_rules! store_conformance {
                 a_postponed_outbox_entry_is_due_at_its_new_time
                 every_outbox_message_is_read_back
                 a_lease_is_held_by_one_until_it_ends
+
+                pauses_are_read_back_by_name
+                of_several_pauses_of_an_account_the_one_that_ends_last_is_kept
+                a_pause_is_lifted_by_its_end
+                a_pause_is_stored_only_with_the_rest_of_its_commit
+                of_many_who_pause_an_account_at_once_the_last_end_wins
 
                 changes_by_many_at_once_are_all_kept
                 of_two_who_take_over_a_run_one_wins

@@ -90,6 +90,9 @@ impl Optio {
                     self.stop(held, StopReason::Cancelled).await?;
                 }
                 _ = watch.tick() => {
+                    if let Some(at) = reader.answered_at.take() {
+                        self.account_works(&held.run().await, at).await?;
+                    }
                     if let Some(reason) = self.watch(held, &mut watchdog, &reader).await? {
                         self.stop(held, reason).await?;
                     }
@@ -141,6 +144,7 @@ impl Optio {
             batch: Batch::new(run.number, run.progress),
             report: run.report.clone(),
             heard_at: run.heard_at,
+            answered_at: None,
             last_read: None,
             flush_at: None,
             delay: self.settings().log_delay,
@@ -191,6 +195,9 @@ impl Optio {
         mut reader: Reader,
         status: Option<ExitStatus>,
     ) -> Result<Followed, Trouble> {
+        if let Some(at) = reader.answered_at.take() {
+            self.account_works(&held.run().await, at).await?;
+        }
         let (entries, progress) = reader.batch.take();
         held.update(|run, change| {
             if let RunPhase::Spawned { from, stopping, .. } = run.phase.clone() {
@@ -338,6 +345,8 @@ struct Reader {
     batch: Batch,
     report: RunReport,
     heard_at: Timestamp,
+    /// When the model last answered, unless that was looked at.
+    answered_at: Option<Timestamp>,
     last_read: Option<Instant>,
     flush_at: Option<Instant>,
     delay: Duration,
@@ -376,6 +385,9 @@ impl Reader {
         };
         for Translated { event, original } in events {
             self.report.fold(&event);
+            if event.is_answer() {
+                self.answered_at = Some(self.heard_at);
+            }
             if matches!(event, TranscriptEvent::Usage { .. }) {
                 self.put_a_price_on_it();
             }

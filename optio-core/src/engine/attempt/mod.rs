@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::place::Placed;
 use super::{Optio, held::Held};
 use crate::{
     classify::{Evidence, classify},

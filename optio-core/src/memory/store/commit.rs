@@ -82,6 +82,21 @@ impl State {
             }
             Write::ForgetSchedule(id) => Ok(self.set(|state| &mut state.schedules, id, None)),
             Write::ForgetWebhook(id) => Ok(self.set(|state| &mut state.webhooks, id, None)),
+            Write::Pause(pause) => {
+                let stored = self.pauses.get(&pause.account);
+                if stored.is_some_and(|stored| stored.until >= pause.until) {
+                    return Ok(Box::new(|_| {}));
+                }
+                let account = pause.account.clone();
+                Ok(self.set(|state| &mut state.pauses, account, Some(pause)))
+            }
+            Write::Lift(account, until) => {
+                let stored = self.pauses.get(&account);
+                if stored.is_none_or(|stored| stored.until != until) {
+                    return Ok(Box::new(|_| {}));
+                }
+                Ok(self.set(|state| &mut state.pauses, account, None))
+            }
             Write::Log(task, entries) => self.append(task, entries),
             Write::Audit(audit) => {
                 let task = audit.task;
@@ -130,7 +145,7 @@ impl State {
         record: Option<V>,
     ) -> Undo {
         let replace = move |state: &mut Self, record| match record {
-            Some(record) => records(state).insert(id, record),
+            Some(record) => records(state).insert(id.clone(), record),
             None => records(state).remove(&id),
         };
         let before = replace(self, record);
@@ -224,9 +239,9 @@ fn stale(id: impl std::fmt::Display, version: u64, stored: u64) -> Error {
 }
 
 /// What keys records.
-trait Key: Ord + Copy + std::fmt::Display + 'static {}
+trait Key: Ord + Clone + std::fmt::Display + 'static {}
 
-impl<K: Ord + Copy + std::fmt::Display + 'static> Key for K {}
+impl<K: Ord + Clone + std::fmt::Display + 'static> Key for K {}
 
 /// A record that counts its changes.
 trait Record: 'static {

@@ -1,5 +1,6 @@
 //! The engine, told in stories on paused time: hours pass at once, and nothing sleeps.
 
+mod accounts;
 mod capacity;
 mod clock_jump;
 mod endings;
