@@ -194,7 +194,11 @@ mod tests {
             for_opencode(&servers),
             for_copilot(&servers),
         ];
-        insta::assert_snapshot!(table.map(|words| words.to_string()).join("\n"), @"");
+        insta::assert_snapshot!(table.map(|words| words.to_string()).join("\n"), @r#"
+        {"docs":{"args":["--all"],"command":"docs-server","env":{"DOCS_KEY":"k"}},"feed":{"headers":{},"url":"https://feed.example/sse"},"shop":{"headers":{"Authorization":"Bearer t"},"httpUrl":"https://shop.example/mcp"}}
+        {"docs":{"command":["docs-server","--all"],"enabled":true,"environment":{"DOCS_KEY":"k"},"type":"local"},"feed":{"enabled":true,"headers":{},"type":"remote","url":"https://feed.example/sse"},"shop":{"enabled":true,"headers":{"Authorization":"Bearer t"},"type":"remote","url":"https://shop.example/mcp"}}
+        {"mcpServers":{"docs":{"args":["--all"],"command":"docs-server","env":{"DOCS_KEY":"k"},"tools":["*"],"type":"local"},"feed":{"headers":{},"tools":["*"],"type":"sse","url":"https://feed.example/sse"},"shop":{"headers":{"Authorization":"Bearer t"},"tools":["*"],"type":"http","url":"https://shop.example/mcp"}}}
+        "#);
     }
 
     #[test]
@@ -213,6 +217,13 @@ mod tests {
         });
         let table = table.join("\n");
         assert!(!table.contains("the-secret"));
-        insta::assert_snapshot!(table, @"");
+        insta::assert_snapshot!(table, @r#"
+        the MCP servers are not JSON like {"mcpServers": {"name": {"command": "program"}}}: line 1, column 2
+        the MCP servers are not JSON like {"mcpServers": {"name": {"command": "program"}}}: line 1, column 44
+        the MCP server docs needs either a command or a url
+        the MCP server docs needs either a command or a url
+        the MCP servers are not JSON like {"mcpServers": {"name": {"command": "program"}}}: line 1, column 47
+        the MCP server docs is of no known type: use stdio, http or sse
+        "#);
     }
 }

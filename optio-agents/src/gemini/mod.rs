@@ -171,6 +171,11 @@ impl Agent for Gemini {
     }
 
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict {
+        let stderr = words(run.stderr);
+        let run = Ending {
+            stderr: &stderr,
+            ..*run
+        };
         match run.usual_verdict(now) {
             AgentVerdict::Failed(failure) if says_nothing(failure.class) => {
                 let class = run.status.and_then(class_of_exit).unwrap_or(failure.class);
@@ -209,6 +214,23 @@ impl Agent for Gemini {
             .tested(TESTED_VERSIONS)
             .credentials(credentials)
     }
+}
+
+/// What it says on its error output in every run, whatever happens.
+const HUM: [&str; 6] = [
+    "[STARTUP] ",
+    "Warning: Basic terminal",
+    "Warning: 256-color",
+    "YOLO mode is enabled",
+    "Ripgrep is not available",
+    "MCP issues detected",
+];
+
+/// Its error output without what it says in every run.
+fn words(stderr: &str) -> String {
+    let lines = stderr.lines();
+    let told = lines.filter(|line| !HUM.iter().any(|hum| line.starts_with(hum)));
+    told.collect::<Vec<_>>().join("\n")
 }
 
 /// Whether this is only a word for not knowing.

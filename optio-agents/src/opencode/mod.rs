@@ -9,6 +9,7 @@
 //! - It tells a tool only when it has ended; what sub-agents do, and use, it does not tell.
 //! - It calls an unknown model, an unknown provider and a missing key all an unexpected server error.
 //! - It tries a provider that refuses again without a word: six times, for up to a minute.
+//! - A conversation that stays too long is shortened again and again, without end. Whoever stops that run knows why.
 //! - A limit of steps is a request to the model to come to an end. It has no flag for a budget: none is offered.
 
 mod command;
@@ -19,10 +20,10 @@ use optio_core::{
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
-    failure::{ExitStatus, Failure, FailureClass},
+    failure::{ExitStatus, Failure, FailureClass, ReportedError},
     runtime::Command,
     secret::Secret,
-    transcript::{Failed, TranscriptEvent},
+    transcript::{Failed, RunReport, TranscriptEvent},
 };
 
 /// The oldest and the newest version whose real output the tests hold.
@@ -230,23 +231,22 @@ impl Agent for OpenCode {
                 summary: summary.clone(),
             };
         }
-        let verdict = run.usual_verdict(now);
-        let began = report.usage.output_tokens > 0 || !report.last_words.is_empty();
-        let unexpected = report
-            .error
-            .as_ref()
-            .is_some_and(|error| error.message.starts_with(UNEXPECTED));
-        match verdict {
-            AgentVerdict::Failed(failure)
-                if unexpected && !began && failure.class == FailureClass::AgentReported =>
-            {
-                let failure = Failure::new(FailureClass::InvalidConfiguration).with_detail(format!(
+        let AgentVerdict::Failed(failure) = run.usual_verdict(now) else {
+            return run.usual_verdict(now);
+        };
+        let failure = match (failure.class, &report.error, &report.overcame) {
+            (FailureClass::AgentReported, Some(error), _) if is_first(error, report) => {
+                Failure::new(FailureClass::InvalidConfiguration).with_detail(format!(
                     "{UNEXPECTED} before the first answer: most likely it does not know the model or its provider, or has no key for it"
-                ));
-                AgentVerdict::Failed(failure)
+                ))
             }
-            verdict => verdict,
-        }
+            // it shortens a conversation that is too long, and again if that does not help, without end
+            (FailureClass::AgentCrashed, None, Some(error)) if is_overflow(error) => {
+                Failure::new(FailureClass::ContextLength).with_detail(&error.message)
+            }
+            _ => failure,
+        };
+        AgentVerdict::Failed(failure)
     }
 
     fn account(&self) -> Option<AccountName> {
@@ -281,3 +281,13 @@ impl Agent for OpenCode {
 
 /// What it says of mistakes in what it was given.
 const UNEXPECTED: &str = "Unexpected server error";
+
+/// Whether that is what it said, and it has done nothing before.
+fn is_first(error: &ReportedError, report: &RunReport) -> bool {
+    let began = report.usage.output_tokens > 0 || !report.last_words.is_empty();
+    error.message.starts_with(UNEXPECTED) && !began
+}
+
+fn is_overflow(error: &ReportedError) -> bool {
+    error.kind.as_deref() == Some("ContextOverflowError")
+}
