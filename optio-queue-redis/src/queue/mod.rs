@@ -258,10 +258,9 @@ impl Queue for RedisQueue {
 
     async fn set_limits(&self, limits: QueueLimits) -> Result<()> {
         let mut script = self.script(&scripts::LIMIT);
-        script.arg("global").arg(limits.global);
-        script.arg("per_repo").arg(limits.per_repo);
+        script.arg(limits.global).arg(limits.per_repo);
         for (repo, limit) in &limits.repos {
-            script.arg(format!("limit:{repo}")).arg(*limit);
+            script.arg(repo.to_string()).arg(*limit);
         }
         let generation: String = self.redis.run_again(&script).await?;
         *self
