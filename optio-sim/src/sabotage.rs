@@ -16,8 +16,8 @@ use optio_core::{
     repo::{Repo, RepoUrl},
     run::{Run, WorkerId},
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, RunStatus,
-        Runtime, WorkspaceSpec,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset,
+        RunStatus, Runtime, WorkspaceSpec,
     },
     schedule::Schedule,
     store::{Audit, Commit, OnlyLive, OutboxEntry, RunQuery, Sharing, Store, TaskQuery, Write},
@@ -286,6 +286,10 @@ impl Runtime for SabotagedRuntime {
         from: OutputOffset,
     ) -> Result<Box<dyn Output>> {
         self.inner.attach(workspace, run, from).await
+    }
+
+    async fn feed(&self, workspace: WorkspaceId, run: RunId, input: Input) -> Result<()> {
+        self.inner.feed(workspace, run, input).await
     }
 
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> Result<RunStatus> {

@@ -104,10 +104,10 @@ impl Agent for MemoryAgent {
     }
 
     fn preflight(&self) -> Preflight {
-        Preflight {
-            version: Command::new(PROGRAM).arg("--version"),
-            remedy: "an agent in memory runs in a runtime in memory only".to_owned(),
-        }
+        Preflight::new(
+            Command::new(PROGRAM).arg("--version"),
+            "an agent in memory runs in a runtime in memory only",
+        )
     }
 }
 
@@ -224,6 +224,10 @@ pub enum Step {
     Verdict(ReviewReport),
     /// Is refused for its rate until then, and ends with code 1.
     RateLimit(Option<Timestamp>),
+    /// Waits for the next line of its input, and repeats it; goes on if the input has ended.
+    Hear,
+    /// Says that it is done; then does what it still hears, line by line, and ends well when its input does.
+    HearAll,
     /// Claims to have done everything, and ends well.
     Lie,
     /// Sits there, idle and deaf to being asked to stop: only being killed ends it.

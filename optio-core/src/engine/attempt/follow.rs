@@ -6,7 +6,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Trouble;
+use super::{Trouble, prepare::run_files};
 use crate::{
     agent::Agent,
     classify::refusal,
@@ -16,7 +16,7 @@ use crate::{
         held::Held,
         transcript::{Batch, LineSplitter, Translated, Translator},
     },
-    error::{ErrorKind, Result},
+    error::{ErrorKind, Result, Retry},
     event_bus::Hint,
     failure::{ExitStatus, Failure, FailureClass},
     repo::Repo,
@@ -34,6 +34,9 @@ pub(super) enum Followed {
     /// We are shutting down; the agent works on.
     Detached,
 }
+
+/// The largest side file that is read.
+const MAX_SIDE_FILE: usize = 1 << 20;
 
 /// How often the watchdogs look.
 const WATCH: Duration = Duration::from_secs(5);
@@ -74,6 +77,7 @@ impl Optio {
                     Piece::Stderr(bytes) => reader.read(LogStream::Stderr, &bytes, self),
                     Piece::Ended(status) => {
                         reader.finish(self);
+                        self.read_side_file(&run, &mut reader).await?;
                         return self.exited(held, reader, status).await;
                     }
                 },
@@ -170,6 +174,25 @@ impl Optio {
         })
         .await?;
         self.hint(Hint::Log { task: held.task() }).await;
+        Ok(())
+    }
+
+    /// What the agent left in a file because its stream does not tell it. A file that is not there, or not as it should
+    /// be, fails no run: it costs no more than a figure.
+    async fn read_side_file(&self, run: &Run, reader: &mut Reader) -> Result<(), Trouble> {
+        let Some(name) = reader.agent.side_file() else {
+            return Ok(());
+        };
+        let path = run_files(run.id).child(name);
+        let read = self
+            .runtime()
+            .read_file(run.workspace, &path, MAX_SIDE_FILE)
+            .await;
+        match read {
+            Ok(bytes) => reader.side_file(&String::from_utf8_lossy(&bytes)),
+            Err(error) if error.retry() == Retry::Later => return Err(Trouble::Backend(error)),
+            Err(error) => tracing::debug!(run = %run.id, %error, "no side file"),
+        }
         Ok(())
     }
 
@@ -381,6 +404,15 @@ impl Reader {
                 self.put_a_price_on_it();
             }
             self.batch.push(self.heard_at, stream, event, original);
+        }
+    }
+
+    fn side_file(&mut self, text: &str) {
+        for event in self.agent.read_side_file(text) {
+            self.report.fold(&event);
+            self.put_a_price_on_it();
+            self.batch
+                .push(self.heard_at, LogStream::Optio, event, None);
         }
     }
 

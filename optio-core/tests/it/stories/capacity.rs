@@ -104,17 +104,12 @@ async fn a_raised_limit_starts_what_waits_at_once() {
     assert_eq!(world.task(two).await.state.name(), StateName::Queued);
 
     let raised = Instant::now();
-    let settings = RepoSettings {
-        max_concurrent_tasks: 2,
-        ..auto_merge()
-    };
-    let patch = optio_core::engine::RepoPatch {
-        settings: Some(settings),
-        ..Default::default()
-    };
     world
         .engine
-        .update_repo(world.repo.id, patch)
+        .update_repo(world.repo.id, |draft| {
+            draft.settings.max_concurrent_tasks = 2;
+            Ok(())
+        })
         .await
         .unwrap();
     world_has_running(&world, two).await;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use optio_core::{
     failure::FailureClass,
     memory::{SpawnedRun, Step, diligent},
-    money::Usd,
+    money::{Usage, Usd},
     repo::RepoSettings,
     run::RunKind,
     store::TaskQuery,
     task::{StateName, TaskState},
+    transcript::{TranscriptEvent, UsageOf},
 };
 
 use super::world::{World, auto_merge};
@@ -39,6 +40,43 @@ async fn an_expensive_run_is_stopped_in_the_middle_and_saved() {
         task.usage.cost
     );
     assert_eq!(world.runtime.processes(), []);
+    assert_eq!(world.rescued(), ["work.txt"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_tells_its_cost_only_in_the_end_is_stopped_by_what_its_answers_cost() {
+    let world = World::new(RepoSettings {
+        max_cost_per_task: Some(dollars(5.0)),
+        ..auto_merge()
+    })
+    .await;
+    world.agents_do(|_| {
+        let mut steps = vec![Step::edit("work.txt", "half")];
+        for n in 0..100 {
+            // each answer is told twice, as it grows
+            for cents in [20, 50] {
+                let event = TranscriptEvent::Usage {
+                    total: Usage {
+                        cost: Usd::from_micros(cents * 10_000),
+                        ..Usage::default()
+                    },
+                    of: UsageOf::Answer(format!("answer {n}")),
+                };
+                steps.push(Step::Print(serde_json::to_string(&event).unwrap()));
+            }
+            steps.push(Step::Wait(Duration::from_secs(30)));
+        }
+        steps.push(Step::Cost(dollars(50.0)));
+        steps
+    });
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    let task = world.until(task, StateName::Failed).await;
+    let TaskState::Failed { failure, .. } = &task.state else {
+        panic!()
+    };
+    insta::assert_snapshot!(failure, @"Budget is used up: $5.00 of the $5.00 of the task (maxCostPerTask) are spent");
+    assert_eq!(task.usage.cost, dollars(5.0), "nothing of it is forgotten");
     assert_eq!(world.rescued(), ["work.txt"]);
 }
 
