@@ -24,8 +24,8 @@ use optio_core::{
     repo::RepoSettings,
     run::WorkerId,
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, RunStatus,
-        Runtime, WorkspaceSpec,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset,
+        RunStatus, Runtime, WorkspaceSpec,
     },
     transcript::TranscriptEvent,
     workspace::WorkspacePath,
@@ -98,10 +98,10 @@ async fn main() -> Result<()> {
         let added = seen
             .commands
             .iter()
-            .find(|(_, _, what)| what.starts_with("worktree add"))
+            .find(|command| command.what.starts_with("worktree add"))
             .context("no worktree was added")?;
-        own.add(added.1);
-        rest.add((spawned - claimed).saturating_sub(added.1));
+        own.add(added.took);
+        rest.add((spawned - claimed).saturating_sub(added.took));
         let clone = PathBuf::from(watched.root(workspace)).join("repo");
         let at = folder.join(format!("plain-{n}"));
         let start = Instant::now();
@@ -136,7 +136,7 @@ async fn main() -> Result<()> {
         Row::millis("of it in everything else", rest.percentile(0.5)).target(Target::Value(MARGIN)),
     );
     report.remark(format!("{commands} commands per start"));
-    report.remark(watched.slowest());
+    report.remark(watched.timeline());
     report.end()?;
     store.close().await;
     Ok(())
@@ -210,10 +210,7 @@ impl Agent for Idle {
     }
 
     fn preflight(&self) -> Preflight {
-        Preflight {
-            version: Command::new("true"),
-            remedy: String::new(),
-        }
+        Preflight::new(Command::new("true"), String::new())
     }
 }
 
@@ -226,9 +223,18 @@ struct Watched {
 
 #[derive(Debug, Clone, Default)]
 struct Seen {
-    commands: Vec<(String, Duration, String)>,
+    begun: Option<Instant>,
+    commands: Vec<Ran>,
     workspace: Option<WorkspaceId>,
     spawned: Option<Instant>,
+}
+
+#[derive(Debug, Clone)]
+struct Ran {
+    at: Instant,
+    took: Duration,
+    program: String,
+    what: String,
 }
 
 impl Watched {
@@ -237,21 +243,42 @@ impl Watched {
     }
 
     fn begin(&self) {
-        self.see(|seen| *seen = Seen::default());
+        self.see(|seen| {
+            *seen = Seen {
+                begun: Some(Instant::now()),
+                ..Seen::default()
+            }
+        });
     }
 
     fn seen(&self) -> Seen {
         self.see(|seen| seen.clone())
     }
 
-    /// The commands of the last start, the slowest first.
-    fn slowest(&self) -> String {
-        let mut commands = self.seen().commands;
-        commands.sort_by_key(|command| std::cmp::Reverse(command.1));
-        let shown = commands.iter().take(8).map(|(program, took, what)| {
-            format!("\n    {:.1} ms {program} {what}", took.as_secs_f64() * 1e3)
+    /// The last start, command by command.
+    fn timeline(&self) -> String {
+        let seen = self.seen();
+        let Some(begun) = seen.begun else {
+            return String::new();
+        };
+        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        let shown = seen.commands.iter().map(|command| {
+            format!(
+                "\n    {:6.1} ms +{:.1} ms {} {}",
+                millis(command.at - begun),
+                millis(command.took),
+                command.program,
+                command.what
+            )
         });
-        format!("the slowest of the last one:{}", shown.collect::<String>())
+        let spawned = seen
+            .spawned
+            .map(|at| format!("\n    {:6.1} ms the agent is at work", millis(at - begun)));
+        format!(
+            "the last one, from its claim:{}{}",
+            shown.collect::<String>(),
+            spawned.unwrap_or_default()
+        )
     }
 }
 
@@ -290,8 +317,12 @@ impl Runtime for Watched {
         let output = self.runtime.exec(workspace, command, options).await;
         self.see(|seen| {
             if seen.spawned.is_none() {
-                seen.commands
-                    .push((program, start.elapsed(), what.join(" ")));
+                seen.commands.push(Ran {
+                    at: start,
+                    took: start.elapsed(),
+                    program,
+                    what: what.join(" "),
+                });
             }
         });
         output
@@ -318,6 +349,15 @@ impl Runtime for Watched {
         from: OutputOffset,
     ) -> optio_core::Result<Box<dyn Output>> {
         self.runtime.attach(workspace, run, from).await
+    }
+
+    async fn feed(
+        &self,
+        workspace: WorkspaceId,
+        run: RunId,
+        input: Input,
+    ) -> optio_core::Result<()> {
+        self.runtime.feed(workspace, run, input).await
     }
 
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> optio_core::Result<RunStatus> {

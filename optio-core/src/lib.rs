@@ -5,7 +5,7 @@
 //!
 //! - **Ground**: [`clock`], [`id`], [`error`], [`money`].
 //! - **Domain**, values without I/O: [`failure`], [`prompt`], [`repo`], [`pull_request`], [`workspace`], [`worktree`],
-//!   [`transcript`], [`secret`], [`run`], [`task`], [`schedule`], [`decision`].
+//!   [`transcript`], [`secret`], [`account`], [`run`], [`task`], [`schedule`], [`decision`].
 //! - **Policy**, pure functions: [`classify`], [`scheduling`].
 //! - **Ports**, traits with their contracts: [`store`], [`queue`], [`runtime`], [`agent`], [`forge`], [`tickets`],
 //!   [`event_bus`], [`webhook`].
@@ -25,6 +25,7 @@ pub mod workspace;
 pub mod worktree;
 pub mod transcript;
 pub mod secret;
+pub mod account;
 pub mod run;
 pub mod task;
 pub mod schedule;

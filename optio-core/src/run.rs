@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    account::AccountName,
     clock::Timestamp,
     failure::{ExitStatus, Failure},
     id::{RepoId, RunId, TaskId, WorkspaceId},
@@ -40,6 +41,9 @@ pub struct Run {
     pub agent: String,
     /// The model it was asked to use; the agent's own default if none.
     pub model: Option<String>,
+    /// The account that its agent works with, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountName>,
     /// The session it is to go on with.
     pub resumes: Option<SessionId>,
     /// How far its output has been read and stored.
@@ -177,8 +181,8 @@ pub enum StopReason {
     TimedOut,
     /// It was silent and idle for longer than it may be.
     Stalled,
-    /// It has spent what it may.
-    Budget,
+    /// To go on is of no use, or not allowed: its provider refuses it, or a budget is used up. This is what it fails from.
+    Failing(Failure),
 }
 
 /// What came of a run, decided from facts.

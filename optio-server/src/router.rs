@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
 
 use crate::{
-    api::{doctor, health, log, queue, repos, runs, schedules, tasks, webhooks},
+    api::{accounts, doctor, health, log, queue, repos, runs, schedules, tasks, webhooks},
     app::App,
     error::ApiError,
     live,
@@ -52,6 +52,8 @@ pub fn router(app: App) -> Router {
         .route("/api/schedules/{id}", delete(schedules::remove))
         .route("/api/webhooks", get(webhooks::list).post(webhooks::create))
         .route("/api/webhooks/{id}", delete(webhooks::remove))
+        .route("/api/accounts", get(accounts::list))
+        .route("/api/accounts/{name}/resume", post(accounts::resume))
         .route("/api/queue", get(queue::show))
         .route("/api/doctor", get(doctor::show))
         .route("/ws/logs/{id}", get(live::logs::follow))

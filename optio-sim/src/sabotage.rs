@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use optio_core::{
     Result, Timestamp,
+    account::Pause,
     failure::ExitStatus,
     forge::{Forge, GitCredentials, MergeRequest, NewPullRequest, RepositoryFacts},
     id::{RepoId, RunId, TaskId, WorkspaceId},
@@ -15,8 +16,8 @@ use optio_core::{
     repo::{Repo, RepoUrl},
     run::{Run, WorkerId},
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, RunStatus,
-        Runtime, WorkspaceSpec,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset,
+        RunStatus, Runtime, WorkspaceSpec,
     },
     schedule::Schedule,
     store::{Audit, Commit, OnlyLive, OutboxEntry, RunQuery, Sharing, Store, TaskQuery, Write},
@@ -158,6 +159,10 @@ impl Store for SabotagedStore {
     async fn webhooks(&self) -> Result<Vec<Webhook>> {
         self.inner.webhooks().await
     }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        self.inner.pauses().await
+    }
 }
 
 /// A queue in which a slot ends with its first lease, whoever is at work in it.
@@ -281,6 +286,10 @@ impl Runtime for SabotagedRuntime {
         from: OutputOffset,
     ) -> Result<Box<dyn Output>> {
         self.inner.attach(workspace, run, from).await
+    }
+
+    async fn feed(&self, workspace: WorkspaceId, run: RunId, input: Input) -> Result<()> {
+        self.inner.feed(workspace, run, input).await
     }
 
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> Result<RunStatus> {

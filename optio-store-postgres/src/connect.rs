@@ -96,14 +96,14 @@ impl PostgresStore {
 
 /// Where the database is.
 #[derive(Debug)]
-struct Address {
+pub(crate) struct Address {
     options: PgConnectOptions,
     /// For people: without the password.
     shown: String,
 }
 
 impl Address {
-    fn parse(url: &str) -> Result<Self> {
+    pub(crate) fn parse(url: &str) -> Result<Self> {
         let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| {
             let message = format!("the address of the database cannot be read: {error}");
             Error::new(ErrorKind::Invalid, BACKEND, message)
@@ -121,7 +121,12 @@ impl Address {
         Ok(Self { options, shown })
     }
 
-    async fn connect(&self, patience: Duration) -> Result<PgConnection> {
+    /// For people: without the password.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    pub(crate) async fn connect(&self, patience: Duration) -> Result<PgConnection> {
         match tokio::time::timeout(patience, self.options.connect()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.unusable(&error)),
@@ -149,7 +154,7 @@ impl Address {
         )
     }
 
-    fn unfit(&self, error: &SchemaError) -> Error {
+    pub(crate) fn unfit(&self, error: &SchemaError) -> Error {
         let shown = &self.shown;
         let newest = schema::newest();
         let (kind, message) = match error {
@@ -204,11 +209,12 @@ fn pool(address: &Address, options: &PostgresOptions, connections: u32) -> PgPoo
 
 /// What holds in each session. Every query has an index made for it: that the planner is kept from reading whole tables,
 /// or from building tables of its own to join with, makes its choice the same on a new table and on a large one, and
-/// before and after statistics are gathered.
+/// before and after statistics are gathered. A replica that freezes in the middle of a transaction loses it soon, and
+/// with it the locks that others wait for.
 fn session(options: &PostgresOptions) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; \
-         SET idle_in_transaction_session_timeout = 60000; \
+         SET idle_in_transaction_session_timeout = 5000; \
          SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
          SET default_transaction_isolation = 'read committed'; \
          SELECT set_config('synchronous_commit', 'on', false) \

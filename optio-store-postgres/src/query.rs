@@ -13,6 +13,7 @@ use sqlx::{
 
 use optio_core::{
     Error, Result, Timestamp,
+    account::Pause,
     id::{RepoId, TaskId},
     money::Usd,
     repo::{Repo, RepoUrl},
@@ -123,6 +124,10 @@ pub(crate) fn all_schedules() -> Query {
 
 pub(crate) fn all_webhooks() -> Query {
     Query::new(format!("{} ORDER BY id", select::<Webhook>()), [])
+}
+
+pub(crate) fn all_pauses() -> Query {
+    Query::new(select::<Pause>(), [])
 }
 
 /// Values that are filled in, and their places in the text.

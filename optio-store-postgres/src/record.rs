@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use optio_core::{
     Error, ErrorKind, Result,
+    account::Pause,
     id::{OutboxId, RepoId, RunId, ScheduleId, TaskId, WebhookId, WorkspaceId},
     repo::Repo,
     run::Run,
@@ -240,6 +241,19 @@ impl Record for Webhook {
 
     fn id_text(id: Uuid) -> String {
         WebhookId::from_uuid(id).to_string()
+    }
+}
+
+impl Record for Pause {
+    const TABLE: &'static str = "pauses";
+    const COLUMNS: &'static [(&'static str, Type)] = &[("id", Type::Id), ("ends_at", Type::Int)];
+
+    fn columns(&self) -> Vec<Cell> {
+        vec![Cell::Id(self.account.key()), Cell::Int(self.until.order())]
+    }
+
+    fn id_text(id: Uuid) -> String {
+        format!("the pause {id}")
     }
 }
 

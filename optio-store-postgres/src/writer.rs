@@ -212,6 +212,9 @@ async fn transact(pool: &PgPool, jobs: &mut [Job]) -> Result<(), Failure> {
 
 async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<(), Failure> {
     let mut transaction = begin(connection).await.map_err(Failure::Undone)?;
+    batch::take_turns(connection, jobs)
+        .await
+        .map_err(Failure::Undone)?;
     // one that stands alone is as well tried in its own order, for the reason if it fails
     if jobs.len() < 2 {
         batch::one_by_one(connection, jobs).await
@@ -221,6 +224,9 @@ async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<
             Ok(false) => {
                 run(connection, "ROLLBACK").await.map_err(Failure::Undone)?;
                 transaction = begin(connection).await.map_err(Failure::Undone)?;
+                batch::take_turns(connection, jobs)
+                    .await
+                    .map_err(Failure::Undone)?;
                 batch::one_by_one(connection, jobs).await
             }
             Err(error) => Err(error),

@@ -14,7 +14,8 @@ mod command;
 mod stream;
 
 use optio_core::{
-    agent::{Agent, AgentVerdict, Ending, Preflight, RunSpec},
+    account::AccountName,
+    agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
     money::Usd,
@@ -37,6 +38,7 @@ pub struct ClaudeCode {
     base_url: Option<String>,
     permissions: Permissions,
     repository_settings: RepositorySettings,
+    effort: Option<String>,
     instructions: Option<String>,
     mcp_servers: Option<Secret>,
     max_turns: Option<u32>,
@@ -110,6 +112,7 @@ impl ClaudeCode {
             base_url: None,
             permissions: Permissions::default(),
             repository_settings: RepositorySettings::default(),
+            effort: None,
             instructions: None,
             mcp_servers: None,
             max_turns: None,
@@ -143,6 +146,13 @@ impl ClaudeCode {
     #[must_use]
     pub fn with_repository_settings(mut self, settings: RepositorySettings) -> Self {
         self.repository_settings = settings;
+        self
+    }
+
+    /// With so much thought: `low`, `medium`, `high`, `xhigh` or `max`.
+    #[must_use]
+    pub fn with_effort(mut self, effort: impl Into<String>) -> Self {
+        self.effort = Some(effort.into());
         self
     }
 
@@ -201,13 +211,37 @@ impl Agent for ClaudeCode {
         run.usual_verdict(now)
     }
 
+    fn account(&self) -> Option<AccountName> {
+        let (kind, credential) = match &self.auth {
+            Auth::Workspace => return Some(AccountName::unseen(self.name(), "workspace")),
+            Auth::ApiKey(key) => ("api-key", key),
+            Auth::OAuthToken(token) => ("oauth", token),
+            Auth::GatewayToken(token) => ("gateway", token),
+            Auth::Bedrock { token, .. } => ("bedrock", token),
+            Auth::Vertex { project, .. } => {
+                return Some(AccountName::unseen(
+                    self.name(),
+                    &format!("vertex:{project}"),
+                ));
+            }
+        };
+        Some(AccountName::of(self.name(), kind, credential))
+    }
+
     fn preflight(&self) -> Preflight {
         let [from, to] = TESTED_VERSIONS;
-        Preflight {
-            version: self.program.clone().arg("--version"),
-            remedy: format!(
-                "install Claude Code, tested from {from} to {to}, with Node 22 or later: npm install -g @anthropic-ai/claude-code@{to}"
-            ),
-        }
+        let remedy = format!(
+            "install Claude Code, tested from {from} to {to}, with Node 22 or later: npm install -g @anthropic-ai/claude-code@{to}"
+        );
+        let credentials = match &self.auth {
+            Auth::Workspace => Credentials::NotGiven {
+                remedy: "set ANTHROPIC_API_KEY, or CLAUDE_CODE_OAUTH_TOKEN to what `claude setup-token` prints"
+                    .to_owned(),
+            },
+            _ => Credentials::Given,
+        };
+        Preflight::new(self.program.clone().arg("--version"), remedy)
+            .tested(TESTED_VERSIONS)
+            .credentials(credentials)
     }
 }

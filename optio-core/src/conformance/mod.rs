@@ -174,6 +174,7 @@ mod tests {
             include_str!("store/concurrency.rs"),
             include_str!("store/log.rs"),
             include_str!("store/outbox.rs"),
+            include_str!("store/pauses.rs"),
             include_str!("store/queries.rs"),
             include_str!("store/records.rs"),
             include_str!("store/runs.rs"),
@@ -185,6 +186,7 @@ mod tests {
             include_str!("queue/entries.rs"),
         ];
         let runtime = [
+            include_str!("runtime/inputs.rs"),
             include_str!("runtime/processes.rs"),
             include_str!("runtime/runs.rs"),
             include_str!("runtime/workspaces.rs"),

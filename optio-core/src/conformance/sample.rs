@@ -6,6 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
+    account::{AccountName, Pause, PauseEnd},
     clock::{Timestamp, later},
     decision::{DecisionKind, DecisionRecord, Verdict},
     failure::{ExitStatus, Failure, FailureClass},
@@ -125,6 +126,7 @@ pub fn run(n: u64, task: u64) -> Run {
         workspace: workspace_id(1),
         agent: "claude-code".to_owned(),
         model: None,
+        account: None,
         resumes: None,
         progress: Progress::default(),
         report: RunReport::default(),
@@ -287,6 +289,18 @@ pub fn failure() -> Failure {
     Failure::new(FailureClass::RateLimited)
         .until(at(500))
         .with_detail(HARD_TEXT)
+}
+
+/// A pause of an account that the run with number `run` has found out.
+#[must_use]
+pub fn pause(account: &str, until: PauseEnd, run: u64) -> Pause {
+    Pause {
+        account: AccountName::new(account),
+        until,
+        since: at(run),
+        reason: failure(),
+        run: run_id(run),
+    }
 }
 
 /// Every state that a task can be in, with data in each field; in the order of [`StateName::ALL`].

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use serde::Serialize;
 
-use super::Optio;
+use super::{Optio, accounts::Held};
 use crate::{
     error::Result,
     event_bus::{Hint, Subscription},
@@ -66,18 +66,21 @@ impl Optio {
                 _ => "those it waited for have ended: it is about to go on".to_owned(),
             },
             TaskState::Queued { hold, .. } => {
+                let paused = self.held_by_account(&task).await?;
                 let waiting = self.queue().waiting().await?;
                 let place = waiting.iter().position(|entry| entry.job.task == id);
                 let entry: Option<&Waiting> = place.and_then(|place| waiting.get(place));
                 why.position = place.map(|place| place + 1);
-                why.reason = entry.map(|entry| entry.why.clone());
+                let by_account = paused.as_ref().map(Held::reason);
+                why.reason = by_account.or_else(|| entry.map(|entry| entry.why.clone()));
                 let reason = entry.map_or_else(
                     || "a worker is taking it".to_owned(),
                     |entry| entry.why.to_string(),
                 );
-                match hold {
-                    Some(hold) => format!("{reason}: {hold}"),
-                    None => reason,
+                match (paused, hold) {
+                    (Some(paused), _) => paused.to_string(),
+                    (None, Some(hold)) => format!("{reason}: {hold}"),
+                    (None, None) => reason,
                 }
             }
             TaskState::Provisioning { run, .. } => format!("{run} is getting its workspace ready"),

@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Optio,
+    attempt::Placed,
     held::{Held, TakeOver},
 };
 use crate::{
-    clock::later,
+    clock::{Timestamp, later},
     error::{Error, ErrorKind, Result},
     id::TaskId,
     queue::{Claim, Job},
@@ -97,6 +98,7 @@ impl Optio {
             let recovered: Result<()> = async {
                 self.push_limits().await?;
                 self.sync_queue().await?;
+                self.wake_all_accounts().await?;
                 self.adopt_runs(attending, shutdown).await
             }
             .await;
@@ -198,12 +200,13 @@ impl Optio {
                     () = keeper => return None,
                 };
                 match placed {
-                    Ok(Some(run)) => {
-                        let held = Held::new(self, run);
+                    Ok(Placed::Run(run)) => {
+                        let held = Held::new(self, *run);
                         self.drive(claim, &held, shutdown).await
                     }
                     // what became of the task is stored; if it is queued again, the outbox pushes it
-                    Ok(None) => Leave::Done(claim),
+                    Ok(Placed::Moved) => Leave::Done(claim),
+                    Ok(Placed::Later(at)) => Leave::Until(claim, at),
                     Err(error) => {
                         tracing::warn!(task = %id, %error, "task could not be placed");
                         Leave::Later(claim, PAUSE * 5)
@@ -263,7 +266,11 @@ impl Optio {
     /// Gives a slot back, or passes it on to the next task; that is then its claim.
     async fn leave(&self, left: Leave, slot: Slot, shutdown: &CancellationToken) -> Option<Claim> {
         match left {
-            Leave::Later(claim, wait) => self.release(claim, wait).await,
+            Leave::Later(claim, wait) => {
+                let not_before = (wait > Duration::ZERO).then(|| later(self.now(), wait));
+                self.release(claim, not_before).await;
+            }
+            Leave::Until(claim, at) => self.release(claim, Some(at)).await,
             Leave::Done(claim) if slot == Slot::GiveBack || shutdown.is_cancelled() => {
                 self.complete(claim).await;
             }
@@ -362,9 +369,8 @@ impl Optio {
         }
     }
 
-    async fn release(&self, claim: Claim, wait: Duration) {
+    async fn release(&self, claim: Claim, not_before: Option<Timestamp>) {
         let task = claim.job().task;
-        let not_before = (wait > Duration::ZERO).then(|| later(self.now(), wait));
         match self.queue().release(claim, not_before).await {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Conflict => {}
@@ -413,6 +419,8 @@ enum Leave {
     Done(Claim),
     /// Its entry waits again, for so long.
     Later(Claim, Duration),
+    /// Its entry waits again, until then.
+    Until(Claim, Timestamp),
 }
 
 enum Step {

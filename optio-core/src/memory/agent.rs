@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use crate::{
+    account::AccountName,
     agent::{Agent, AgentVerdict, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
@@ -31,6 +32,7 @@ pub(super) const VERDICT_FILE: &str = "MEMORY_AGENT_VERDICT_FILE";
 #[derive(Debug, Clone)]
 pub struct MemoryAgent {
     name: String,
+    account: Option<AccountName>,
 }
 
 impl MemoryAgent {
@@ -43,7 +45,17 @@ impl MemoryAgent {
     /// An agent of another name.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
-        Self { name: name.into() }
+        Self {
+            name: name.into(),
+            account: None,
+        }
+    }
+
+    /// The same, whose runs work with this account.
+    #[must_use]
+    pub fn with_account(mut self, account: AccountName) -> Self {
+        self.account = Some(account);
+        self
     }
 }
 
@@ -87,11 +99,15 @@ impl Agent for MemoryAgent {
         run.usual_verdict(now)
     }
 
+    fn account(&self) -> Option<AccountName> {
+        self.account.clone()
+    }
+
     fn preflight(&self) -> Preflight {
-        Preflight {
-            version: Command::new(PROGRAM).arg("--version"),
-            remedy: "an agent in memory runs in a runtime in memory only".to_owned(),
-        }
+        Preflight::new(
+            Command::new(PROGRAM).arg("--version"),
+            "an agent in memory runs in a runtime in memory only",
+        )
     }
 }
 
@@ -208,6 +224,10 @@ pub enum Step {
     Verdict(ReviewReport),
     /// Is refused for its rate until then, and ends with code 1.
     RateLimit(Option<Timestamp>),
+    /// Waits for the next line of its input, and repeats it; goes on if the input has ended.
+    Hear,
+    /// Says that it is done; then does what it still hears, line by line, and ends well when its input does.
+    HearAll,
     /// Claims to have done everything, and ends well.
     Lie,
     /// Sits there, idle and deaf to being asked to stop: only being killed ends it.

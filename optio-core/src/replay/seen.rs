@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
+    account::AccountName,
     clock::Timestamp,
     decision::{DecisionKind, DecisionRecord, Verdict},
     failure::Failure,
@@ -12,7 +13,8 @@ use crate::{
     reconcile::{PrSnapshot, SeenReview, reconcile_pull_request},
     repo::{AttemptLimits, RepoSettings},
     scheduling::{
-        AfterFailure, Budgets, Exceeded, Place, Placement, Spent, after_failure, exceeded, place,
+        AfterFailure, Budgets, Exceeded, Place, Placement, Spent, after_failure, exceeded,
+        pause_end, place,
     },
     task::{Attempts, DependencyVerdict, StateName, Task, dependencies},
 };
@@ -63,6 +65,9 @@ pub struct SeenFailure {
     pub now: Timestamp,
     /// The random number that spreads what failed together.
     pub jitter: u64,
+    /// The account of the run, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountName>,
 }
 
 /// What [`place`] is shown.
@@ -124,6 +129,13 @@ impl SeenFailure {
     /// What follows.
     #[must_use]
     pub fn decide(&self) -> AfterFailure {
+        if self.account.is_some() && pause_end(&self.failure).is_some() {
+            // the pause of its account holds it back, for as long as that lasts
+            return AfterFailure::TryAgain {
+                not_before: self.now,
+                attempts: self.attempts,
+            };
+        }
         after_failure(
             &self.failure,
             self.attempts,

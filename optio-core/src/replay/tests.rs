@@ -21,6 +21,7 @@ fn records() -> Vec<DecisionRecord> {
             limits: AttemptLimits::default(),
             now,
             jitter: u64::MAX,
+            account: None,
         }),
         Seen::Places(SeenPlaces {
             settings: RepoSettings::default(),

@@ -1,6 +1,7 @@
 //! Scheduling, as pure functions: how much may be at work, what comes first, where it runs, when it is tried again,
 //! and what it may cost.
 
+mod account;
 mod budget;
 mod order;
 mod placement;
@@ -11,12 +12,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    account::{Admission, Answered, admit, is_over, pause_end},
     budget::{BudgetScope, Budgets, Exceeded, Spent, exceeded, today},
     order::{AGING_STEP, Rank, rank},
     placement::{Place, Placement, place},
     retry::{AfterFailure, after_failure},
 };
-use crate::{clock::Timestamp, money::Usd};
+use crate::{account::AccountName, clock::Timestamp, money::Usd};
 
 /// Why a task that wants to run does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +51,13 @@ pub enum WaitReason {
     },
     /// An earlier run of the same task has not ended yet.
     OwnRun,
+    /// No run may use the account that its agent works with.
+    AccountPaused {
+        /// The account.
+        account: AccountName,
+        /// Until when; none if until a person resumes it.
+        until: Option<Timestamp>,
+    },
     /// A budget is used up.
     Budget {
         /// What was spent.
@@ -76,6 +85,14 @@ impl fmt::Display for WaitReason {
             }
             Self::NotBefore { until } => write!(f, "it may not start before {until}"),
             Self::OwnRun => f.write_str("an earlier run of it has not ended yet"),
+            Self::AccountPaused {
+                account,
+                until: Some(until),
+            } => write!(f, "the account {account} is paused until {until}"),
+            Self::AccountPaused {
+                account,
+                until: None,
+            } => write!(f, "the account {account} is paused until it is resumed"),
             Self::Budget { spent, limit } => write!(f, "{spent} of a budget of {limit} are spent"),
         }
     }
@@ -103,6 +120,14 @@ mod tests {
             },
             WaitReason::NotBefore { until: at(60) },
             WaitReason::OwnRun,
+            WaitReason::AccountPaused {
+                account: AccountName::unseen("codex", "workspace"),
+                until: Some(at(60)),
+            },
+            WaitReason::AccountPaused {
+                account: AccountName::unseen("codex", "workspace"),
+                until: None,
+            },
             WaitReason::Budget {
                 spent: dollars(5.25),
                 limit: dollars(5.0),
@@ -124,6 +149,10 @@ mod tests {
             {"reason":"not_before","until":"2025-01-01T00:01:00.123456Z"}
         an earlier run of it has not ended yet
             {"reason":"own_run"}
+        the account codex:workspace is paused until 2025-01-01T00:01:00.123456Z
+            {"reason":"account_paused","account":"codex:workspace","until":"2025-01-01T00:01:00.123456Z"}
+        the account codex:workspace is paused until it is resumed
+            {"reason":"account_paused","account":"codex:workspace","until":null}
         $5.25 of a budget of $5.00 are spent
             {"reason":"budget","spent":5.25,"limit":5.0}
         "#);

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    account::{AccountName, Pause, PauseEnd},
     clock::Timestamp,
     decision::{DecisionRecord, SnapshotDigest},
     error::Result,
@@ -101,6 +102,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// All outgoing webhooks, by id.
     async fn webhooks(&self) -> Result<Vec<Webhook>>;
+
+    /// The pauses of accounts, by name: at most one for each. One whose time has passed is kept until it is lifted.
+    async fn pauses(&self) -> Result<Vec<Pause>>;
 }
 
 /// Whether other processes may be at work on the same state.
@@ -144,6 +148,22 @@ pub enum Write {
     /// than the given one and the run is live. All else stays as it is stored: what its old holder wrote after the taker
     /// had read it is not taken back.
     TakeOver(Run),
+    /// Not a write but a condition: no task that is stored comes from this ticket. `Conflict` otherwise. Commits with
+    /// such a condition come one after the other, whoever makes them.
+    TicketIsNew {
+        /// The ticket's source.
+        source: String,
+        /// Its key there.
+        key: String,
+    },
+    /// Not a write but a condition: once the writes before it are made, no more runs than this are live. `Conflict`
+    /// otherwise. Commits with such a condition come one after the other, whoever makes them.
+    LiveRunsAtMost {
+        /// The runs of this repository; all runs if none.
+        repo: Option<RepoId>,
+        /// How many of them may be live.
+        limit: u32,
+    },
     /// A repository, new or changed. `Conflict` if another one has the same address.
     Repo(Repo),
     /// A workspace, new or changed.
@@ -168,6 +188,11 @@ pub enum Write {
     Webhook(Webhook),
     /// Forgets a webhook.
     ForgetWebhook(WebhookId),
+    /// Pauses an account, unless it is paused already until the same end or a later one. Never a conflict: of several
+    /// that are written at once the one that ends last is kept.
+    Pause(Pause),
+    /// Lifts the pause of an account, if it is one with this end: a later one that came meanwhile stays.
+    Lift(AccountName, PauseEnd),
 }
 
 impl Commit {
@@ -323,6 +348,11 @@ pub enum OutboxMessage {
         webhook: WebhookId,
         /// The body, fixed when the state was entered.
         body: String,
+    },
+    /// An account is not paused any more: the tasks that waited for it go on.
+    WakeAccount {
+        /// The account.
+        account: AccountName,
     },
     /// The ticket of a completed task is closed, or told how it ended.
     Ticket {

@@ -107,6 +107,11 @@ pub enum TranscriptEvent {
         /// What it said.
         text: String,
     },
+    /// A piece of what the agent is saying. Pieces in a row are one text.
+    TextPart {
+        /// The piece, with the blanks at its ends.
+        text: String,
+    },
     /// The agent thought aloud.
     Thinking {
         /// What it thought.
@@ -174,8 +179,23 @@ pub enum TranscriptEvent {
     },
 }
 
-/// What a [`Usage`] is the sum of. Agents count differently; what the run has used is added up from all three.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+impl TranscriptEvent {
+    /// Whether the model has answered: what kept the agent from reaching it is over.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Text { .. }
+                | Self::TextPart { .. }
+                | Self::Thinking { .. }
+                | Self::ToolCall { .. }
+                | Self::Result { failed: false, .. }
+        )
+    }
+}
+
+/// What a [`Usage`] is the sum of. Agents count differently; what the run has used is added up from all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageOf {
     /// The run, since it began.
@@ -185,6 +205,9 @@ pub enum UsageOf {
     Part,
     /// The session, since it began, with all earlier runs in it.
     Session,
+    /// One answer of the model, by its id, as far as it has come: an estimate that holds until one of the others counts
+    /// it again. The same id once more takes the place of what was said before.
+    Answer(String),
 }
 
 /// One item of an agent's plan.
@@ -225,16 +248,39 @@ pub struct RunReport {
     pub session_before: Usage,
     /// What its session has used by now, if the agent counts that.
     pub session_usage: Option<Usage>,
-    /// The last closing word: whether the agent calls it a failure, and its summary.
+    /// What is estimated of that, where the agent tells more only later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
+    /// The last closing word: whether the agent calls it a failure, and its summary. None while a round of work that
+    /// began after it goes on.
     pub result: Option<(Failed, String)>,
     /// The last thing it said, which stands for the summary of a closing word that has none. Only its first
     /// [`MAX_LAST_WORDS`] bytes.
     pub last_words: String,
+    /// Whether the last event was a piece of what it says, so that the next one goes on with it.
+    pub mid_speech: bool,
     /// The last error that the agent reported.
     pub error: Option<ReportedError>,
+    /// The last error that it reported and got over: some agents exit with 1 all the same.
+    pub overcame: Option<ReportedError>,
     /// The last refusal for the rate: when it ends, where that was told.
     pub rate_limited: Option<RateLimited>,
 }
+
+/// What a run has used since its agent last told, as far as can be seen.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Estimate {
+    /// What the agent has told.
+    told: Usage,
+    /// What its model's answers have used since.
+    since: Usage,
+    /// The latest of those answers, each with its part of it: they may grow.
+    answers: Vec<(String, Usage)>,
+}
+
+/// How many answers may be under way at the same time: those of subagents besides the agent's own.
+const MAX_ANSWERS: usize = 16;
 
 /// The longest [last words](RunReport::last_words) that are kept, in bytes.
 pub const MAX_LAST_WORDS: usize = 4096;
@@ -260,19 +306,32 @@ pub struct RateLimited {
 impl RunReport {
     /// Takes one more event into account. The same events in the same order always give the same report.
     pub fn fold(&mut self, event: &TranscriptEvent) {
+        let goes_on = std::mem::take(&mut self.mid_speech);
         match event {
             TranscriptEvent::Session { id, model, version } => {
                 self.session = Some(id.clone());
                 self.model = model.clone().or_else(|| self.model.take());
                 self.agent_version = version.clone().or_else(|| self.agent_version.take());
             }
-            TranscriptEvent::Usage { total, of } => self.count(*total, *of),
+            TranscriptEvent::Usage { total, of } => self.count(*total, of),
             TranscriptEvent::Text { text } => {
                 self.got_over();
-                let end = text.floor_char_boundary(MAX_LAST_WORDS);
-                text[..end].clone_into(&mut self.last_words);
+                self.last_words.clear();
+                self.say(text);
             }
-            TranscriptEvent::Thinking { .. } | TranscriptEvent::ToolCall { .. } => self.got_over(),
+            TranscriptEvent::TextPart { text } => {
+                self.got_over();
+                if !goes_on {
+                    self.last_words.clear();
+                }
+                self.say(text);
+                self.mid_speech = true;
+            }
+            TranscriptEvent::Thinking { .. } => self.got_over(),
+            TranscriptEvent::ToolCall { .. } => {
+                self.got_over();
+                self.result = None;
+            }
             TranscriptEvent::RateLimit {
                 resets_at,
                 refused: true,
@@ -299,21 +358,68 @@ impl RunReport {
 
     /// The model has answered: what kept the agent from reaching it is no reason any more.
     fn got_over(&mut self) {
-        self.error = None;
+        self.overcame = self.error.take().or_else(|| self.overcame.take());
         self.rate_limited = None;
     }
 
-    fn count(&mut self, used: Usage, of: UsageOf) {
+    fn say(&mut self, text: &str) {
+        let room = MAX_LAST_WORDS.saturating_sub(self.last_words.len());
+        self.last_words
+            .push_str(&text[..text.floor_char_boundary(room)]);
+    }
+
+    fn count(&mut self, used: Usage, of: &UsageOf) {
+        let mut told = match &self.estimate {
+            Some(estimate) => estimate.told,
+            None => self.usage,
+        };
         match of {
-            UsageOf::Run => self.usage = at_least(self.usage, used),
-            UsageOf::Part => self.usage += used,
+            UsageOf::Run => told = at_least(told, used),
+            UsageOf::Part => told += used,
             UsageOf::Session => {
                 let total = at_least(self.session_usage.unwrap_or_default(), used);
                 self.session_usage = Some(total);
-                let of_run = total.saturating_sub(self.session_before);
-                self.usage = at_least(self.usage, of_run);
+                told = at_least(told, total.saturating_sub(self.session_before));
+            }
+            UsageOf::Answer(id) => {
+                let estimate = self.estimate.get_or_insert_with(|| Estimate {
+                    told,
+                    ..Estimate::default()
+                });
+                let so_far = estimate.add(id, used);
+                self.usage = at_least(self.usage, so_far);
+                return;
             }
         }
+        // a total never shrinks: should the estimate have been higher, it stands until the agent tells of more
+        self.usage = at_least(self.usage, told);
+        self.estimate = (self.usage != told).then(|| Estimate {
+            told,
+            ..Estimate::default()
+        });
+    }
+}
+
+impl Estimate {
+    /// Counts an answer, and says what that makes in all.
+    fn add(&mut self, id: &str, used: Usage) -> Usage {
+        match self.answers.iter_mut().find(|(known, _)| known == id) {
+            Some((_, before)) => {
+                let now = at_least(*before, used);
+                self.since += now.saturating_sub(*before);
+                *before = now;
+            }
+            None => {
+                self.since += used;
+                if self.answers.len() == MAX_ANSWERS {
+                    self.answers.remove(0);
+                }
+                self.answers.push((id.to_owned(), used));
+            }
+        }
+        let mut all = self.told;
+        all += self.since;
+        all
     }
 }
 

@@ -18,6 +18,7 @@ fn every_event() -> Vec<TranscriptEvent> {
             version: None,
         },
         TranscriptEvent::Text { text: text() },
+        TranscriptEvent::TextPart { text: text() },
         TranscriptEvent::Thinking { text: text() },
         TranscriptEvent::ToolCall {
             id: "t-1".to_owned(),
@@ -206,6 +207,7 @@ fn what_the_agent_says_is_no_verdict_and_costs_nothing() {
         matches!(
             event,
             TranscriptEvent::Text { .. }
+                | TranscriptEvent::TextPart { .. }
                 | TranscriptEvent::Thinking { .. }
                 | TranscriptEvent::ToolCall { .. }
                 | TranscriptEvent::ToolResult { .. }
@@ -235,7 +237,12 @@ proptest! {
             .map(|((kind, size), n)| match every_event().swap_remove(kind) {
                 TranscriptEvent::Usage { .. } => TranscriptEvent::Usage {
                     total: usage(size),
-                    of: [UsageOf::Run, UsageOf::Part, UsageOf::Session][n % 3],
+                    of: match n % 4 {
+                        0 => UsageOf::Run,
+                        1 => UsageOf::Part,
+                        2 => UsageOf::Session,
+                        _ => UsageOf::Answer((n % 3).to_string()),
+                    },
                 },
                 event => event,
             })
@@ -278,9 +285,56 @@ fn parts_add_up_and_sums_do_not() {
         (UsageOf::Session, [2, 3, 3], usage(3)),
     ];
     for (of, reports, sum) in rows {
-        let report = report(reports.into_iter().map(|n| used(n, of)));
+        let report = report(reports.into_iter().map(|n| used(n, of.clone())));
         assert_eq!(report.usage, sum, "{of:?}");
     }
+}
+
+#[test]
+fn answers_are_an_estimate_until_the_agent_tells() {
+    let answer = |id: &str, n| used(n, UsageOf::Answer(id.to_owned()));
+    let told = |n| used(n, UsageOf::Part);
+    let rows = [
+        // two answers at a time, each seen growing
+        (
+            vec![
+                answer("a", 2),
+                answer("b", 1),
+                answer("a", 3),
+                answer("b", 1),
+            ],
+            4,
+        ),
+        // more is told in the end than was seen, and the next round begins from there
+        (vec![answer("a", 2), told(5)], 5),
+        (vec![answer("a", 2), told(5), answer("b", 1)], 6),
+        (vec![answer("a", 2), told(5), answer("b", 1), told(2)], 7),
+        // less is told: the total does not shrink, and nothing is counted twice
+        (vec![answer("a", 4), told(3)], 4),
+        (vec![answer("a", 4), told(3), answer("b", 2)], 5),
+        (vec![answer("a", 4), told(3), told(3)], 6),
+        // by versions that tell what was used since the beginning
+        (
+            vec![answer("a", 2), used(5, UsageOf::Run), answer("b", 1)],
+            6,
+        ),
+        (
+            vec![
+                answer("a", 2),
+                used(5, UsageOf::Run),
+                answer("b", 1),
+                used(7, UsageOf::Run),
+            ],
+            7,
+        ),
+    ];
+    for (events, sum) in rows {
+        assert_eq!(report(events.clone()).usage, usage(sum), "{events:?}");
+    }
+    let many = (0..100).map(|n| answer(&n.to_string(), 1));
+    let report = report(many);
+    assert_eq!(report.usage, usage(100));
+    assert_eq!(report.estimate.unwrap().answers.len(), MAX_ANSWERS);
 }
 
 #[test]
@@ -302,7 +356,12 @@ fn an_error_is_over_once_the_model_has_answered() {
     let says = || TranscriptEvent::Text {
         text: "hello".to_owned(),
     };
-    assert_eq!(report([error(), says()]).error, None);
+    let over = report([error(), says()]);
+    assert_eq!(over.error, None);
+    assert!(
+        over.overcame.is_some(),
+        "it is still told that there was one"
+    );
     assert_eq!(report([refused(None), says()]).rate_limited, None);
     assert!(report([says(), error()]).error.is_some());
 }
@@ -322,4 +381,39 @@ fn a_closing_word_without_a_summary_is_what_was_said_last() {
     );
     assert_eq!(of([says("all done".to_owned()), closing(true)]), "");
     assert_eq!(of([says(long), closing(false)]).len(), MAX_LAST_WORDS);
+}
+
+#[test]
+fn pieces_in_a_row_are_one_text() {
+    let piece = |text: &str| TranscriptEvent::TextPart {
+        text: text.to_owned(),
+    };
+    let notice = TranscriptEvent::System {
+        text: "meanwhile".to_owned(),
+    };
+    let words = report([
+        piece("I be"),
+        piece("gan"),
+        notice,
+        piece("all "),
+        piece("done"),
+    ]);
+    assert_eq!(words.last_words, "all done");
+    let long: Vec<_> = std::iter::repeat_n(piece("é"), MAX_LAST_WORDS).collect();
+    assert_eq!(report(long).last_words.len(), MAX_LAST_WORDS);
+}
+
+#[test]
+fn a_tool_that_is_called_after_the_closing_word_begins_another_round() {
+    let closing = TranscriptEvent::Result {
+        failed: false,
+        summary: "done".to_owned(),
+    };
+    let call = TranscriptEvent::ToolCall {
+        id: "1".to_owned(),
+        name: "shell".to_owned(),
+        input: Value::Null,
+    };
+    assert_eq!(report([closing.clone(), call.clone()]).result, None);
+    assert!(report([closing.clone(), call, closing]).result.is_some());
 }

@@ -14,7 +14,6 @@ use optio_core::{
     event_bus::{EventBus, Hint},
     id::RepoId,
     pull_request::{Checks, CommitId, FailedCheck, PrNumber},
-    runtime::Runtime as _,
 };
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -78,14 +77,6 @@ impl Key {
 }
 
 impl Ci {
-    /// Takes away what checks of an earlier process have left, their processes included.
-    pub(super) async fn clean_up(&self) -> Result<()> {
-        for left in self.runtime.list().await? {
-            self.runtime.remove(left.id).await?;
-        }
-        Ok(())
-    }
-
     /// What the check says about a commit. Starts it if it has no result and is not at work.
     pub(super) async fn verdict(
         self: &Arc<Self>,

@@ -5,7 +5,7 @@
 //! - `op`, `statement`: a commit as steps, and the statements that carry many of them out at once;
 //! - `writer`: the one task that writes, in batches that share a sync of the disk;
 //! - `query`: the reads, on connections of their own that the writer never blocks;
-//! - `open`, `lock`, `error`: one process per data folder, and what can go wrong.
+//! - `open`, `lock`, `inspect`, `error`: one process per data folder, and what can go wrong.
 
 mod error;
 mod lock;
@@ -17,6 +17,7 @@ mod statement;
 mod query;
 mod writer;
 mod open;
+mod inspect;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use optio_core::{
     Error, Result, Timestamp,
+    account::Pause,
     id::{RepoId, RunId, TaskId},
     money::Usd,
     repo::{Repo, RepoUrl},
@@ -51,6 +53,8 @@ use self::{
     record::Record,
     writer::{Claim, Job, Lease, Request, gone},
 };
+
+pub use self::inspect::SchemaVersion;
 
 /// How this backend calls itself in errors.
 const BACKEND: &str = "sqlite";
@@ -197,5 +201,11 @@ impl Store for SqliteStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>> {
         query::all_webhooks().records(&self.readers).await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        let mut pauses: Vec<Pause> = query::all_pauses().records(&self.readers).await?;
+        pauses.sort_unstable_by(|a, b| a.account.cmp(&b.account));
+        Ok(pauses)
     }
 }

@@ -10,6 +10,7 @@ use sqlx::{
 
 use optio_core::{
     Error, Result, Timestamp,
+    account::Pause,
     id::{RepoId, TaskId},
     money::Usd,
     repo::{Repo, RepoUrl},
@@ -96,6 +97,10 @@ pub(super) fn all_schedules() -> Query {
 
 pub(super) fn all_webhooks() -> Query {
     Query::new(format!("{} ORDER BY id", select::<Webhook>()), [])
+}
+
+pub(super) fn all_pauses() -> Query {
+    Query::new(select::<Pause>(), [])
 }
 
 /// The conditions of a query; the first one that can leads, the others follow.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use optio_core::{
     Error, ErrorKind, Result,
+    account::Pause,
     id::{OutboxId, RepoId, RunId, ScheduleId, TaskId, WebhookId, WorkspaceId},
     repo::Repo,
     run::Run,
@@ -228,6 +229,19 @@ impl Record for Webhook {
 
     fn id_text(id: Uuid) -> String {
         WebhookId::from_uuid(id).to_string()
+    }
+}
+
+impl Record for Pause {
+    const TABLE: &'static str = "pauses";
+    const COLUMNS: &'static [&'static str] = &["id", "ends_at"];
+
+    fn columns(&self) -> Vec<Cell> {
+        vec![Cell::Id(self.account.key()), Cell::Int(self.until.order())]
+    }
+
+    fn id_text(id: Uuid) -> String {
+        format!("the pause {id}")
     }
 }
 

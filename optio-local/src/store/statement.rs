@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use sqlx::{AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
 
 use optio_core::{
-    repo::Repo, run::Run, schedule::Schedule, store::OutboxEntry, task::Task, webhook::Webhook,
-    workspace::Workspace,
+    account::Pause, repo::Repo, run::Run, schedule::Schedule, store::OutboxEntry, task::Task,
+    webhook::Webhook, workspace::Workspace,
 };
 
 use super::{
@@ -44,11 +44,27 @@ fn statement(kind: Kind) -> Statement {
             "runs",
             "runs.id = given.column1 AND runs.epoch = given.column2 AND runs.live = 1",
         ),
+        Kind::TicketIsNew => Statement {
+            before: "SELECT count(*) FROM (VALUES ".to_owned(),
+            columns: 2,
+            after: ") AS given WHERE NOT EXISTS (SELECT 1 FROM tasks \
+                    WHERE tasks.ticket_source = given.column1 AND tasks.ticket_key = given.column2)"
+                .to_owned(),
+            expect: Expect::AllFound,
+        },
         Kind::NewTask => insert::<Task>(),
         Kind::Task => update_version::<Task>(),
         Kind::NewRun => insert::<Run>(),
         Kind::Run => update::<Run>("runs.epoch = given.column4 AND +runs.live = 1"),
         Kind::TakeOver => take_over(),
+        Kind::LiveRuns => Statement {
+            before: "SELECT count(*) FROM (VALUES ".to_owned(),
+            columns: 2,
+            after: ") AS given WHERE (SELECT count(*) FROM runs WHERE runs.live = 1 \
+                    AND (given.column1 IS NULL OR runs.repo = given.column1)) <= given.column2"
+                .to_owned(),
+            expect: Expect::AllFound,
+        },
         Kind::NewRepo => insert::<Repo>(),
         Kind::Repo => update_version::<Repo>(),
         Kind::NewWorkspace => insert::<Workspace>(),
@@ -68,6 +84,13 @@ fn statement(kind: Kind) -> Statement {
         Kind::NewWebhook => insert::<Webhook>(),
         Kind::Webhook => update_version::<Webhook>(),
         Kind::ForgetWebhook => delete("webhooks"),
+        Kind::Pause => pause(),
+        Kind::Lift => Statement {
+            before: "DELETE FROM pauses WHERE (id, ends_at) IN (VALUES ".to_owned(),
+            columns: 2,
+            after: ")".to_owned(),
+            expect: Expect::Anything,
+        },
         Kind::LogFollows => found(
             3,
             "log",
@@ -99,6 +122,17 @@ fn insert_into(table: &str, columns: &[&str]) -> Statement {
         columns: columns.len(),
         after: " ON CONFLICT DO NOTHING".to_owned(),
         expect: Expect::AllChanged,
+    }
+}
+
+/// Stores pauses that end later than the stored ones.
+fn pause() -> Statement {
+    Statement {
+        after: " ON CONFLICT (id) DO UPDATE SET ends_at = excluded.ends_at, body = excluded.body \
+                WHERE excluded.ends_at > pauses.ends_at"
+            .to_owned(),
+        expect: Expect::Anything,
+        ..insert::<Pause>()
     }
 }
 

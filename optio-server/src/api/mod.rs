@@ -3,6 +3,7 @@
 //! Shapes are ours and not the core's, so that a change there changes no answer here, and nothing slips out that should
 //! not (the secret of a webhook, say). Field names are in camelCase, names of states in snake_case.
 
+pub mod accounts;
 pub mod doctor;
 pub mod health;
 pub mod log;

@@ -50,15 +50,20 @@ pub struct ClaimedView {
 
 pub(crate) async fn show(State(app): State<App>) -> Result<Json<QueueView>, ApiError> {
     let queue = &app.optio.ports().queue;
-    let waiting = queue.waiting().await?.into_iter().map(|entry| WaitingView {
-        task: entry.job.task,
-        repo: entry.job.repo,
-        priority: entry.job.priority,
-        since: entry.job.since,
-        not_before: entry.job.not_before,
-        explanation: entry.why.to_string(),
-        wait: entry.why,
-    });
+    let waiting = app
+        .optio
+        .waiting()
+        .await?
+        .into_iter()
+        .map(|entry| WaitingView {
+            task: entry.job.task,
+            repo: entry.job.repo,
+            priority: entry.job.priority,
+            since: entry.job.since,
+            not_before: entry.job.not_before,
+            explanation: entry.why.to_string(),
+            wait: entry.why,
+        });
     let claimed = queue
         .claimed()
         .await?

@@ -317,6 +317,17 @@ impl From<&Completion> for CompletionView {
     }
 }
 
+impl FailureView {
+    /// What happened, with the evidence.
+    #[must_use]
+    pub fn in_a_line(&self) -> String {
+        match &self.detail {
+            Some(detail) => format!("{}: {detail}", self.title),
+            None => self.title.clone(),
+        }
+    }
+}
+
 impl From<&Failure> for FailureView {
     fn from(failure: &Failure) -> Self {
         Self {

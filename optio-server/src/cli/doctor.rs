@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     agents,
-    api::health::HealthView,
+    api::{accounts::AccountList, health::HealthView},
     backends,
     config::{ClientConfig, Environment, Given, ServerConfig, Setting},
     doctor::{Check, CheckStatus, Containment, Doctor},
@@ -57,6 +57,7 @@ impl DoctorArgs {
         };
         let mut report = doctor.examine().await;
         report.checks.push(server(&client).await);
+        report.checks.extend(accounts(&client).await);
         if self.json {
             out.json(&report)?;
         } else {
@@ -111,6 +112,16 @@ async fn server(client: &Client) -> Check {
             "start one with `optio serve`, or say where it is with --server or OPTIO_SERVER",
         ),
     }
+}
+
+/// The accounts of the server, if one answers.
+async fn accounts(client: &Client) -> Vec<Check> {
+    let answer = client.get(&Path::of(&["api", "accounts"])).await;
+    let list = answer.and_then(|value| shape::<AccountList>(&value));
+    list.map_or_else(
+        |_| Vec::new(),
+        |list| list.accounts.iter().filter_map(|it| it.check()).collect(),
+    )
 }
 
 fn show(checks: &[Check], out: &mut Out) -> Result<()> {

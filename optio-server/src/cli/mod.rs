@@ -1,13 +1,15 @@
 //! The program `optio`: its commands, their arguments, and how they end.
 //!
-//! All but `serve`, `demo`, `doctor` and `replay` talk to a running server over HTTP and know nothing else of it.
+//! All but `serve`, `demo`, `doctor`, `migrate` and `replay` talk to a running server over HTTP and know nothing else of it.
 
+mod account;
 pub mod client;
 mod configuration;
 mod demo;
 mod doctor;
 mod follow;
 mod log_lines;
+mod migrate;
 mod out;
 mod replay;
 mod repo;
@@ -71,7 +73,9 @@ enum Command {
     Demo(demo::DemoArgs),
     Task(task::TaskArgs),
     Repo(repo::RepoArgs),
+    Account(account::AccountArgs),
     Doctor(doctor::DoctorArgs),
+    Migrate(migrate::MigrateArgs),
     Replay(replay::ReplayArgs),
     /// The scripted agent, as the server starts it
     #[command(hide = true, disable_help_flag = true)]
@@ -132,7 +136,9 @@ async fn run(
         Command::Demo(args) => args.run(environment, out).await,
         Command::Task(args) => args.run(environment, out).await,
         Command::Repo(args) => args.run(environment, out).await,
+        Command::Account(args) => args.run(environment, out).await,
         Command::Doctor(args) => args.run(environment, out).await,
+        Command::Migrate(args) => args.run(environment, out).await,
         Command::Replay(args) => args.run(out),
         // handled before there is a runtime
         Command::ScriptedAgent(_) => Ok(Outcome::Done),

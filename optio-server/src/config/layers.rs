@@ -177,8 +177,11 @@ impl Layers {
         if let Some(value) = self.flags.get(&setting) {
             return Some((Origin::Flag(setting), value));
         }
-        if let Some(value) = self.environment.text(&setting.variable()) {
-            return Some((Origin::Variable(setting), value));
+        let common = setting.common_variable().map(str::to_owned);
+        for name in [Some(setting.variable()), common].into_iter().flatten() {
+            if let Some(value) = self.environment.text(&name) {
+                return Some((Origin::Variable(name), value));
+            }
         }
         let (path, values) = self.file.as_ref()?;
         Some((

@@ -9,7 +9,7 @@ use optio_core::secret::Secret;
 use crate::world::World;
 
 /// Every route, with a method that it has.
-const ROUTES: [(&str, &str); 29] = [
+const ROUTES: [(&str, &str); 31] = [
     ("GET", "/api/tasks"),
     ("POST", "/api/tasks"),
     ("POST", "/api/tasks/reorder"),
@@ -36,6 +36,8 @@ const ROUTES: [(&str, &str); 29] = [
     ("GET", "/api/webhooks"),
     ("POST", "/api/webhooks"),
     ("DELETE", "/api/webhooks/x"),
+    ("GET", "/api/accounts"),
+    ("POST", "/api/accounts/x/resume"),
     ("GET", "/api/queue"),
     ("GET", "/api/doctor"),
     ("GET", "/ws/logs/x"),

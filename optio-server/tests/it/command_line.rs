@@ -48,6 +48,7 @@ async fn help_tells_all() {
         "repo",
         "repo add",
         "repo set",
+        "account",
         "doctor",
     ] {
         let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();

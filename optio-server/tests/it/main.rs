@@ -5,6 +5,8 @@ mod world;
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod command_line;

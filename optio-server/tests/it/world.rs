@@ -8,6 +8,7 @@ use axum::{
 };
 use optio_core::{
     Optio,
+    account::AccountName,
     memory::{FakeGit, MemoryAgent, MemoryForge, MemoryRuntime, MemoryWebhooks, TokioClock},
 };
 use optio_server::{
@@ -22,6 +23,11 @@ use tower::ServiceExt as _;
 
 /// The address of the one repository there is.
 pub(crate) const SHOP: &str = "https://memory.test/acme/shop";
+
+/// The account that its agent works with.
+pub(crate) fn account() -> AccountName {
+    AccountName::unseen("memory", "key")
+}
 
 /// A server in this process.
 #[derive(Debug)]
@@ -50,7 +56,7 @@ impl World {
         let runtime = MemoryRuntime::new(git.clone());
         let optio = Optio::builder()
             .runtime(runtime.clone())
-            .agent(MemoryAgent::new())
+            .agent(MemoryAgent::new().with_account(account()))
             .forge(MemoryForge::new(git, Arc::new(TokioClock::seeded(8))))
             .webhooks(MemoryWebhooks::new())
             .clock(TokioClock::seeded(7))

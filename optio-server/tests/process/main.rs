@@ -27,3 +27,5 @@ mod power;
 mod disk;
 #[cfg(test)]
 mod git_killed;
+#[cfg(test)]
+mod clock_set;

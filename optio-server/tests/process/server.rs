@@ -54,6 +54,7 @@ pub(crate) fn command(room: &Room, arguments: &[&str]) -> Command {
         .env_clear()
         .env("PATH", &room.path)
         .env("OPTIO_LOG", "optio_core=debug,info")
+        .envs(room.variables.clone())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)
@@ -63,7 +64,12 @@ pub(crate) fn command(room: &Room, arguments: &[&str]) -> Command {
 
 impl Server {
     pub(crate) async fn start(room: &Room, arguments: &[&str]) -> Self {
-        let mut process = command(room, arguments).spawn().unwrap();
+        Self::start_by(command(room, arguments)).await
+    }
+
+    /// Starts it by a command that was made by [`command`].
+    pub(crate) async fn start_by(mut command: Command) -> Self {
+        let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let line = lines.next_line().await.unwrap().unwrap_or_default();
         let Some(address) = line

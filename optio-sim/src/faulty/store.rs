@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use optio_core::{
     Result, Timestamp,
+    account::Pause,
     id::{RepoId, RunId, TaskId},
     money::Usd,
     repo::{Repo, RepoUrl},
@@ -144,5 +145,9 @@ impl Store for FaultyStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>> {
         self.link.call("webhooks", self.inner.webhooks()).await
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        self.link.call("pauses", self.inner.pauses()).await
     }
 }

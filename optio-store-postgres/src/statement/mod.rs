@@ -10,8 +10,8 @@ use std::{
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgArguments};
 
 use optio_core::{
-    repo::Repo, run::Run, schedule::Schedule, store::OutboxEntry, task::Task, webhook::Webhook,
-    workspace::Workspace,
+    account::Pause, repo::Repo, run::Run, schedule::Schedule, store::OutboxEntry, task::Task,
+    webhook::Webhook, workspace::Workspace,
 };
 
 use crate::{
@@ -48,11 +48,37 @@ fn statement(kind: Kind) -> Statement {
             &[Type::Id, Type::Int],
             "runs.id = given.c1 AND runs.epoch = given.c2 AND runs.live FOR NO KEY UPDATE OF runs",
         ),
+        Kind::TicketIsNew => {
+            let columns = vec![Type::Text, Type::Text];
+            Statement {
+                sql: format!(
+                    "SELECT FROM {} WHERE NOT EXISTS (SELECT FROM tasks \
+                     WHERE tasks.ticket_source = given.c1 AND tasks.ticket_key = given.c2)",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::All,
+            }
+        }
         Kind::NewTask => insert::<Task>(),
         Kind::Task => update_version::<Task>(),
         Kind::NewRun => insert::<Run>(),
         Kind::Run => update::<Run>("runs.epoch = given.c4 AND runs.live"),
         Kind::TakeOver => take_over::statement(),
+        Kind::LiveRuns => {
+            let columns = vec![Type::Id, Type::Int];
+            Statement {
+                sql: format!(
+                    "SELECT FROM {} WHERE (SELECT count(*) FROM runs WHERE runs.live \
+                     AND (given.c1 IS NULL OR runs.repo = given.c1)) <= given.c2",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::All,
+            }
+        }
         Kind::NewRepo => insert::<Repo>(),
         Kind::Repo => update_version::<Repo>(),
         Kind::NewWorkspace => insert::<Workspace>(),
@@ -76,6 +102,20 @@ fn statement(kind: Kind) -> Statement {
         Kind::NewWebhook => insert::<Webhook>(),
         Kind::Webhook => update_version::<Webhook>(),
         Kind::ForgetWebhook => delete("webhooks"),
+        Kind::Pause => pause(),
+        Kind::Lift => {
+            let columns = vec![Type::Id, Type::Int];
+            Statement {
+                sql: format!(
+                    "DELETE FROM pauses USING {} \
+                     WHERE pauses.id = given.c1 AND pauses.ends_at = given.c2",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::Anything,
+            }
+        }
         // not locked: what is in a log stays there
         Kind::LogFollows => found(
             "log",
@@ -149,6 +189,22 @@ fn insert_into(table: &str, columns: &[(&str, Type)]) -> Statement {
         .into(),
         columns: types,
         expect: Expect::All,
+    }
+}
+
+/// Stores pauses that end later than the stored ones.
+fn pause() -> Statement {
+    let columns = with_body::<Pause>();
+    Statement {
+        sql: format!(
+            "INSERT INTO pauses (id, ends_at, body) SELECT c1, c2, c3 FROM {} \
+             ON CONFLICT (id) DO UPDATE SET ends_at = excluded.ends_at, body = excluded.body \
+             WHERE excluded.ends_at > pauses.ends_at",
+            given(&columns.iter().map(|(_, kind)| *kind).collect::<Vec<_>>())
+        )
+        .into(),
+        columns: columns.into_iter().map(|(_, kind)| kind).collect(),
+        expect: Expect::Anything,
     }
 }
 

@@ -17,6 +17,7 @@ const USER: &str = "optio";
 pub(crate) struct Postgres {
     folder: PathBuf,
     server: Child,
+    settings: Vec<String>,
 }
 
 impl Postgres {
@@ -53,26 +54,39 @@ impl Postgres {
             make_data(user, &programs, &data)?;
             keep(&data, templates, &template);
         }
-        let log = File::create(folder.join("log")).map_err(|error| error.to_string())?;
-        let server = user
-            .tied_to_us(&programs.join("postgres"))
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(folder)
-            .args(["-c", "listen_addresses=", "-c", "max_connections=200"])
-            .args(settings.iter().flat_map(|setting| ["-c", *setting]))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("postgres could not be started: {error}"))?;
+        let settings: Vec<String> = settings
+            .iter()
+            .map(|setting| (*setting).to_owned())
+            .collect();
         let mut started = Self {
             folder: folder.to_owned(),
-            server,
+            server: spawn(user, &programs, folder, &settings)?,
+            settings,
         };
         started.wait(&programs)?;
         Ok(started)
+    }
+
+    /// Ends the server by a signal (`INT` in order, `QUIT` as a crash does) and starts it again on the same data.
+    ///
+    /// # Errors
+    /// It does not start again.
+    #[allow(dead_code, reason = "only tests of outages need it")]
+    pub(crate) fn restart(&mut self, signal: &str) -> Result<(), String> {
+        self.end(signal);
+        let programs = programs().ok_or("PostgreSQL is gone")?;
+        self.server = spawn(User::of_server()?, &programs, &self.folder, &self.settings)?;
+        self.wait(&programs)
+    }
+
+    fn end(&mut self, signal: &str) {
+        let stopped = Command::new("kill")
+            .args(["-s", signal, &self.server.id().to_string()])
+            .status();
+        if !stopped.is_ok_and(|status| status.success()) {
+            let _ = self.server.kill();
+        }
+        let _ = self.server.wait();
     }
 
     /// The address of the database `postgres`, by its socket.
@@ -115,15 +129,29 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // postgres ends at once and in order on this signal; its children go with it
-        let stopped = Command::new("kill")
-            .args(["-s", "INT", &self.server.id().to_string()])
-            .status();
-        if !stopped.is_ok_and(|status| status.success()) {
-            let _ = self.server.kill();
-        }
-        let _ = self.server.wait();
+        self.end("INT");
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+fn spawn(user: User, programs: &Path, folder: &Path, settings: &[String]) -> Result<Child, String> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .map_err(|error| error.to_string())?;
+    user.tied_to_us(&programs.join("postgres"))
+        .arg("-D")
+        .arg(folder.join("data"))
+        .arg("-k")
+        .arg(folder)
+        .args(["-c", "listen_addresses=", "-c", "max_connections=200"])
+        .args(settings.iter().flat_map(|setting| ["-c", setting.as_str()]))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map_err(|error| format!("postgres could not be started: {error}"))
 }
 
 /// Whether PostgreSQL is installed.

@@ -3,12 +3,15 @@
 mod concurrency;
 mod log;
 mod outbox;
+mod pauses;
 mod queries;
 mod records;
 mod runs;
 mod whole;
 
-pub use self::{concurrency::*, log::*, outbox::*, queries::*, records::*, runs::*, whole::*};
+pub use self::{
+    concurrency::*, log::*, outbox::*, pauses::*, queries::*, records::*, runs::*, whole::*,
+};
 use super::Subject;
 use crate::{
     error::Result,
@@ -47,6 +50,7 @@ macro_rules! store_conformance {
                 a_run_that_changes_hands_keeps_what_is_stored
                 a_run_changes_hands_only_from_the_epoch_below
                 a_run_that_has_ended_stays_as_it_is
+                live_runs_are_counted_in_the_commit
                 runs_are_found_by_task_workspace_and_life
                 spending_adds_up_runs_by_repository_and_time
 
@@ -69,7 +73,15 @@ macro_rules! store_conformance {
                 every_outbox_message_is_read_back
                 a_lease_is_held_by_one_until_it_ends
 
+                pauses_are_read_back_by_name
+                of_several_pauses_of_an_account_the_one_that_ends_last_is_kept
+                a_pause_is_lifted_by_its_end
+                a_pause_is_stored_only_with_the_rest_of_its_commit
+                of_many_who_pause_an_account_at_once_the_last_end_wins
+
                 changes_by_many_at_once_are_all_kept
+                limits_on_live_runs_hold_among_commits_of_one_moment
+                of_many_who_take_a_ticket_one_makes_its_task
                 of_two_who_take_over_a_run_one_wins
                 of_many_who_want_a_lease_one_gets_it
                 an_outbox_entry_is_claimed_by_one_of_many

@@ -2,6 +2,7 @@
 
 use super::Store;
 use crate::{
+    account::AccountName,
     conformance::{
         refused,
         sample::{self, HARD_TEXT},
@@ -99,6 +100,9 @@ pub async fn every_outbox_message_is_read_back(store: &Store) {
             body: HARD_TEXT.to_owned(),
         },
         OutboxMessage::Ticket { task },
+        OutboxMessage::WakeAccount {
+            account: AccountName::new(HARD_TEXT),
+        },
     ];
     let mut entries: Vec<_> = (1..)
         .zip(messages)

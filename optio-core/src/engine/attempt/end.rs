@@ -2,6 +2,7 @@
 //! and policy says whether there is another one.
 
 use crate::{
+    account::Pause,
     clock::Timestamp,
     decision::DecisionRecord,
     engine::{
@@ -15,7 +16,8 @@ use crate::{
     replay::{Seen, SeenFailure},
     run::{Run, RunKind, RunOutcome},
     runtime::Runtime,
-    scheduling::AfterFailure,
+    scheduling::{AfterFailure, pause_end},
+    store::Write,
     task::{Briefing, NextRun, Task, TaskEvent, TaskRole, TaskState},
     worktree::WorktreeState,
 };
@@ -38,6 +40,7 @@ impl Optio {
             failure: failure.clone(),
             rescue,
         };
+        let pause = paused_by(&run, &failure, now);
         held.end(&outcome, |run, task, change| {
             keep_worktree(task, WorktreeState::Preserved, now);
             if failure.class == FailureClass::SessionNotFound {
@@ -49,7 +52,11 @@ impl Optio {
                 limits: repo.settings.attempts,
                 now,
                 jitter,
+                account: run.account.clone(),
             };
+            if let Some(pause) = &pause {
+                change.write(Write::Pause(pause.clone()));
+            }
             let decision = seen.decide();
             let record = Seen::Failure(seen).record();
             match decision {
@@ -75,6 +82,11 @@ impl Optio {
             Ok(())
         })
         .await?;
+        if let Some(pause) = &pause
+            && let Err(error) = self.say_paused(pause).await
+        {
+            tracing::debug!(account = %pause.account, %error, "pause not read back");
+        }
         self.forget_spool(&run).await;
         Ok(())
     }
@@ -116,6 +128,17 @@ impl Optio {
             tracing::debug!(run = %run.id, %error, "spool not removed; it goes with the workspace");
         }
     }
+}
+
+/// The pause that a failure brings over the account of its run.
+fn paused_by(run: &Run, failure: &Failure, now: Timestamp) -> Option<Pause> {
+    Some(Pause {
+        account: run.account.clone()?,
+        until: pause_end(failure)?,
+        since: now,
+        reason: failure.clone(),
+        run: run.id,
+    })
 }
 
 /// What another run is about.

@@ -6,16 +6,17 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Trouble;
+use super::{Trouble, prepare::run_files};
 use crate::{
     agent::Agent,
+    classify::refusal,
     clock::{Timestamp, elapsed},
     engine::{
         Optio,
         held::Held,
         transcript::{Batch, LineSplitter, Translated, Translator},
     },
-    error::{ErrorKind, Result},
+    error::{ErrorKind, Result, Retry},
     event_bus::Hint,
     failure::{ExitStatus, Failure, FailureClass},
     repo::Repo,
@@ -33,6 +34,9 @@ pub(super) enum Followed {
     /// We are shutting down; the agent works on.
     Detached,
 }
+
+/// The largest side file that is read.
+const MAX_SIDE_FILE: usize = 1 << 20;
 
 /// How often the watchdogs look.
 const WATCH: Duration = Duration::from_secs(5);
@@ -73,6 +77,7 @@ impl Optio {
                     Piece::Stderr(bytes) => reader.read(LogStream::Stderr, &bytes, self),
                     Piece::Ended(status) => {
                         reader.finish(self);
+                        self.read_side_file(&run, &mut reader).await?;
                         return self.exited(held, reader, status).await;
                     }
                 },
@@ -81,11 +86,20 @@ impl Optio {
                     self.flush(held, &mut reader).await?;
                     return Ok(Followed::Detached);
                 }
+                () = reader.out_of_patience() => {
+                    if let Some((refused, _)) = reader.refused.take() {
+                        self.flush(held, &mut reader).await?;
+                        self.stop(held, StopReason::Failing(refused)).await?;
+                    }
+                }
                 () = &mut unwanted, if !asked_to_stop => {
                     asked_to_stop = true;
                     self.stop(held, StopReason::Cancelled).await?;
                 }
                 _ = watch.tick() => {
+                    if let Some(at) = reader.answered_at.take() {
+                        self.account_works(&held.run().await, at).await?;
+                    }
                     if let Some(reason) = self.watch(held, &mut watchdog, &reader).await? {
                         self.stop(held, reason).await?;
                     }
@@ -137,6 +151,8 @@ impl Optio {
             batch: Batch::new(run.number, run.progress),
             report: run.report.clone(),
             heard_at: run.heard_at,
+            answered_at: None,
+            refused: None,
             last_read: None,
             flush_at: None,
             delay: self.settings().log_delay,
@@ -161,6 +177,25 @@ impl Optio {
         Ok(())
     }
 
+    /// What the agent left in a file because its stream does not tell it. A file that is not there, or not as it should
+    /// be, fails no run: it costs no more than a figure.
+    async fn read_side_file(&self, run: &Run, reader: &mut Reader) -> Result<(), Trouble> {
+        let Some(name) = reader.agent.side_file() else {
+            return Ok(());
+        };
+        let path = run_files(run.id).child(name);
+        let read = self
+            .runtime()
+            .read_file(run.workspace, &path, MAX_SIDE_FILE)
+            .await;
+        match read {
+            Ok(bytes) => reader.side_file(&String::from_utf8_lossy(&bytes)),
+            Err(error) if error.retry() == Retry::Later => return Err(Trouble::Backend(error)),
+            Err(error) => tracing::debug!(run = %run.id, %error, "no side file"),
+        }
+        Ok(())
+    }
+
     /// The last of its output and its end, in one commit.
     async fn exited(
         &self,
@@ -168,6 +203,9 @@ impl Optio {
         mut reader: Reader,
         status: Option<ExitStatus>,
     ) -> Result<Followed, Trouble> {
+        if let Some(at) = reader.answered_at.take() {
+            self.account_works(&held.run().await, at).await?;
+        }
         let (entries, progress) = reader.batch.take();
         held.update(|run, change| {
             if let RunPhase::Spawned { from, stopping, .. } = run.phase.clone() {
@@ -247,10 +285,8 @@ impl Optio {
             }
         }
         let task = self.store().task(run.task).await?;
-        Ok(self.over_budget(&task, watchdog.repo).await?.map(|over| {
-            tracing::info!(run = %run.id, task = %run.task, "{over}");
-            StopReason::Budget
-        }))
+        let over = self.over_budget(&task, watchdog.repo).await?;
+        Ok(over.map(|over| StopReason::Failing(over.failure())))
     }
 }
 
@@ -315,6 +351,10 @@ struct Reader {
     batch: Batch,
     report: RunReport,
     heard_at: Timestamp,
+    /// When the model last answered, unless that was looked at.
+    answered_at: Option<Timestamp>,
+    /// What its provider refuses it for, and when it is to be stopped for that.
+    refused: Option<(Failure, Instant)>,
     last_read: Option<Instant>,
     flush_at: Option<Instant>,
     delay: Duration,
@@ -353,10 +393,26 @@ impl Reader {
         };
         for Translated { event, original } in events {
             self.report.fold(&event);
+            if event.is_answer() {
+                self.answered_at = Some(self.heard_at);
+                self.refused = None;
+            } else if self.refused.is_none() {
+                self.refused = refusal(&event, self.heard_at)
+                    .map(|refused| (refused.failure, Instant::now() + refused.patience));
+            }
             if matches!(event, TranscriptEvent::Usage { .. }) {
                 self.put_a_price_on_it();
             }
             self.batch.push(self.heard_at, stream, event, original);
+        }
+    }
+
+    fn side_file(&mut self, text: &str) {
+        for event in self.agent.read_side_file(text) {
+            self.report.fold(&event);
+            self.put_a_price_on_it();
+            self.batch
+                .push(self.heard_at, LogStream::Optio, event, None);
         }
     }
 
@@ -375,6 +431,14 @@ impl Reader {
             .covers(self.stdout.consumed(), self.stderr.consumed());
         if !self.batch.is_empty() && self.flush_at.is_none() {
             self.flush_at = Some(Instant::now() + self.delay);
+        }
+    }
+
+    /// Ends when the agent has to be stopped, because what it tries is refused.
+    async fn out_of_patience(&self) {
+        match &self.refused {
+            Some((_, at)) => tokio::time::sleep_until(*at).await,
+            None => std::future::pending().await,
         }
     }
 

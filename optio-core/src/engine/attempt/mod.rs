@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::place::Placed;
 use super::{Optio, held::Held};
 use crate::{
     classify::{Evidence, classify},
@@ -192,13 +193,13 @@ async fn keep(held: &Held, every: Duration) {
     }
 }
 
-/// The class of failure of a run that the engine ended early.
-fn stopped_class(reason: &StopReason) -> crate::failure::FailureClass {
+/// What a run fails from that the engine ended early.
+fn stopped(reason: StopReason) -> Failure {
     use crate::failure::FailureClass;
     match reason {
-        StopReason::Cancelled => FailureClass::Interrupted,
-        StopReason::TimedOut => FailureClass::TimedOut,
-        StopReason::Stalled => FailureClass::Stalled,
-        StopReason::Budget => FailureClass::BudgetReached,
+        StopReason::Cancelled => FailureClass::Interrupted.into(),
+        StopReason::TimedOut => FailureClass::TimedOut.into(),
+        StopReason::Stalled => FailureClass::Stalled.into(),
+        StopReason::Failing(failure) => failure,
     }
 }

@@ -1,6 +1,8 @@
 //! Placing: the run gets a workspace and is written down, in one commit that only one worker can make.
 
 use crate::{
+    agent::Agent,
+    clock::Timestamp,
     decision::DecisionRecord,
     engine::{Optio, change::Because},
     error::{Error, ErrorKind, Result},
@@ -10,25 +12,36 @@ use crate::{
     replay::{Seen, SeenPlaces, SeenSpending},
     repo::Repo,
     run::{Progress, Run, RunKind, RunPhase},
-    scheduling::{Budgets, Exceeded, Place, Placement, Spent, today},
+    scheduling::{Admission, Budgets, Exceeded, Place, Placement, Spent, today},
     store::{OnlyLive, RunQuery, Write},
     task::{StateName, Task, TaskEvent, TaskState},
     transcript::{RunReport, SessionId},
     workspace::{Workspace, WorkspaceState},
 };
 
+/// What came of placing a task.
+#[derive(Debug)]
+pub(crate) enum Placed {
+    /// It has a run.
+    Run(Box<Run>),
+    /// It cannot run now or ever, or is not queued any more; what follows from that is stored.
+    Moved,
+    /// It may not run before this moment, which is nothing that has to be stored with it.
+    Later(Timestamp),
+}
+
 impl Optio {
-    /// Places a queued task. None if it cannot run now or ever; what follows from that is stored then.
+    /// Places a queued task.
     ///
     /// # Errors
     /// A backend failed, or every workspace is full.
-    pub(crate) async fn place_run(&self, task: &Task) -> Result<Option<Run>> {
-        // counting and taking a place are one step: here by this lock, between processes by the workspace's version
+    pub(crate) async fn place_run(&self, task: &Task) -> Result<Placed> {
+        // one after the other here; between processes the commit sees to it that limits are kept
         let _placing = self.inner.placing.lock().await;
         crate::engine::retry_conflicts(|| async {
             let task = self.store().task(task.id).await?;
             if task.state.name() != StateName::Queued {
-                return Ok(None);
+                return Ok(Placed::Moved);
             }
             let repo = self.store().repo(task.repo).await?;
             let spending = self.seen_spending(&task, &repo).await?;
@@ -36,20 +49,25 @@ impl Optio {
             let budget = spending.map(|seen| Seen::Spending(seen).record());
             if let Some(over) = over {
                 self.put_off_for_budget(task, &over, budget).await?;
-                return Ok(None);
+                return Ok(Placed::Moved);
             }
             let agent = match self.agent_for(&task, &repo) {
-                Ok(agent) => agent.name().to_owned(),
+                Ok(agent) => agent,
                 Err(error) => {
                     let failure = Failure::new(FailureClass::InvalidConfiguration)
                         .with_detail(error.message());
                     self.fail(task, failure, "no_agent".into()).await?;
-                    return Ok(None);
+                    return Ok(Placed::Moved);
                 }
             };
-            self.place_in_workspace(task, &repo, agent, budget)
+            if let Some(account) = agent.account()
+                && let Admission::Later(at) = self.admission(&account).await?
+            {
+                return Ok(Placed::Later(at));
+            }
+            self.place_in_workspace(task, &repo, &**agent, budget)
                 .await
-                .map(Some)
+                .map(|run| Placed::Run(Box::new(run)))
         })
         .await
     }
@@ -58,7 +76,7 @@ impl Optio {
         &self,
         mut task: Task,
         repo: &Repo,
-        agent: String,
+        agent: &dyn Agent,
         budget: Option<DecisionRecord>,
     ) -> Result<Run> {
         let now = self.now();
@@ -147,7 +165,8 @@ impl Optio {
             lease: self.new_lease(now),
             phase: RunPhase::Preparing,
             workspace: workspace.id,
-            agent,
+            agent: agent.name().to_owned(),
+            account: agent.account(),
             model: task.model.clone().or_else(|| repo.settings.model.clone()),
             resumes,
             progress: Progress::default(),
@@ -168,6 +187,13 @@ impl Optio {
         change.put(&task);
         change.write(Write::Workspace(workspace));
         change.write(Write::NewRun(run.clone()));
+        // what was counted above may have changed: other replicas place runs too
+        for (repo, limit) in [
+            (Some(repo.id), repo.settings.capacity()),
+            (None, self.settings().limits.global),
+        ] {
+            change.write(Write::LiveRunsAtMost { repo, limit });
+        }
         change.commit().await?;
         tracing::info!(task = %task.id, run = %run.id, workspace = %run.workspace, kind = %run.kind, "run placed");
         Ok(run)
@@ -210,8 +236,13 @@ impl Optio {
             return Ok(None);
         }
         let now = self.now();
+        // what a review costs is counted with the task that it reviews, and so is its budget
+        let counted = match task.parent() {
+            Some(parent) => self.store().task(parent).await?.usage.cost,
+            None => task.usage.cost,
+        };
         let mut spent = Spent {
-            task: task.usage.cost,
+            task: counted,
             ..Spent::default()
         };
         if let Some(run) = task.state.run() {
@@ -243,9 +274,8 @@ impl Optio {
         budget: Option<DecisionRecord>,
     ) -> Result<()> {
         let Some(renews_at) = over.renews_at else {
-            let failure = Failure::new(FailureClass::BudgetReached).with_detail(over.to_string());
             let because = Because::from("budget_of_task").decided(budget);
-            return self.fail(task, failure, because).await;
+            return self.fail(task, over.failure(), because).await;
         };
         let TaskState::Queued { next, .. } = task.state.clone() else {
             return Ok(());

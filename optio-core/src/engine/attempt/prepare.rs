@@ -6,12 +6,13 @@ use crate::{
     agent::{Places, RunSpec, TASK_FILE},
     engine::{
         Optio,
-        git::{Git, Identity, WORKTREES, WorktreeMode},
+        git::{Git, Ground, Identity, WORKTREES, WorktreeMode},
         held::Held,
     },
     error::ErrorKind,
     failure::{Failure, FailureClass},
     forge::GitCredentials,
+    id::RunId,
     prompt::{PromptKind, PromptValues, Variable, render},
     pull_request::CommitId,
     repo::Repo,
@@ -153,7 +154,8 @@ impl Optio {
         let run = held.run().await;
         let path = worktree_path(task);
         let base = &repo.default_branch;
-        git.fetch(&[base, &task.branch])
+        let site = git
+            .survey(&path, &task.branch, base)
             .await
             .map_err(|error| self.git_failed(&error))?;
         let here = task
@@ -166,7 +168,8 @@ impl Optio {
             (TaskRole::Coding, RunKind::First) if !here && task.runs <= 1 => WorktreeMode::Fresh,
             (TaskRole::Coding, _) => WorktreeMode::Resume,
         };
-        if matches!(mode, WorktreeMode::Reset | WorktreeMode::Fresh) {
+        let discards = matches!(mode, WorktreeMode::Reset | WorktreeMode::Fresh);
+        if discards && site.ground == Ground::Taken {
             let name = super::rescue::ref_name(task.id, run.id);
             git.rescue(&path, base, &name)
                 .await
@@ -174,7 +177,7 @@ impl Optio {
         }
         let reset = mode == WorktreeMode::Reset;
         let head = git
-            .ensure_worktree(&path, &task.branch, base, mode)
+            .ensure_worktree(&site, mode)
             .await
             .map_err(|error| self.git_failed(&error))?;
         if reset {
@@ -201,9 +204,7 @@ impl Optio {
         repo: &Repo,
         start: &Start,
     ) -> Result<Command, Trouble> {
-        let files = WorkspacePath::root()
-            .child(FILES)
-            .child(&run.id.to_string());
+        let files = run_files(run.id);
         let places = Places {
             root: self.runtime().root(run.workspace),
             worktree: start.path.clone(),
@@ -252,6 +253,11 @@ impl Optio {
         }
         Ok(command)
     }
+}
+
+/// The folder of a run's own files.
+pub(super) fn run_files(run: RunId) -> WorkspacePath {
+    WorkspacePath::root().child(FILES).child(&run.to_string())
 }
 
 /// Git in the workspace of a run.

@@ -4,8 +4,7 @@
 use super::{
     Trouble,
     end::keep_worktree,
-    prepare::{git, worktree_path},
-    stopped_class,
+    prepare::{git, run_files, worktree_path},
 };
 use crate::{
     agent::{AgentVerdict, Ending, VERDICT_FILE},
@@ -21,7 +20,6 @@ use crate::{
     repo::Repo,
     run::{Run, RunKind, RunOutcome, RunPhase, StopReason},
     task::{Completion, Task, TaskEvent, TaskRole},
-    workspace::WorkspacePath,
     worktree::WorktreeState,
 };
 
@@ -47,11 +45,7 @@ impl Optio {
             return Err(Trouble::Unwanted);
         }
         if let Some(reason) = stopped {
-            let mut failure = Failure::new(stopped_class(&reason));
-            if reason == StopReason::Budget {
-                failure = failure.with_retry(RetryAdvice::Never);
-            }
-            return Err(failure.into());
+            return Err(super::stopped(reason).into());
         }
         let repo = self.store().repo(run.repo).await?;
         let verdict = self.agent_verdict(&run, status).await?;
@@ -341,10 +335,7 @@ impl Optio {
         let refuse = |detail: String| {
             Trouble::from(Failure::new(FailureClass::ReviewFailed).with_detail(detail))
         };
-        let path = WorkspacePath::root()
-            .child("files")
-            .child(&run.id.to_string())
-            .child(VERDICT_FILE);
+        let path = run_files(run.id).child(VERDICT_FILE);
         let bytes = match self
             .runtime()
             .read_file(run.workspace, &path, MAX_VERDICT)

@@ -10,4 +10,4 @@ mod submit;
 mod webhooks;
 
 pub(crate) use self::review::ReviewWanted;
-pub use self::{repos::RepoPatch, schedules::NewSchedule, submit::NewTask};
+pub use self::{repos::RepoDraft, schedules::NewSchedule, submit::NewTask};

@@ -18,14 +18,22 @@ impl Git<'_> {
     /// large is ever left behind half made.
     pub(crate) async fn ensure_clone(&self) -> Result<(), GitError> {
         let step = GitStep::Clone;
+        let any = || {
+            self.local(
+                On::Repo,
+                ["for-each-ref", "--count=1", "refs/remotes/origin/"],
+            )
+        };
+        // nearly always it is there and filled, which one command tells
+        if let Some(found) = self.maybe(step, any()).await?
+            && !found.is_empty()
+        {
+            return Ok(());
+        }
         if !self.has_clone().await? {
             self.make_empty_clone().await?;
         }
-        let any = self.local(
-            On::Repo,
-            ["for-each-ref", "--count=1", "refs/remotes/origin/"],
-        );
-        if !self.must(step, any).await?.is_empty() {
+        if !self.must(step, any()).await?.is_empty() {
             return Ok(());
         }
         let fill = self
@@ -83,27 +91,31 @@ impl Git<'_> {
     }
 
     /// Brings what the clone knows of these branches up to date. A branch that the remote does not have is forgotten,
-    /// which is no error. Any number of callers may do so at once.
-    pub(crate) async fn fetch(&self, branches: &[&str]) -> Result<(), GitError> {
+    /// which is no error. Gives where each of them is now. Any number of callers may do so at once.
+    pub(crate) async fn fetch(&self, branches: &[&str]) -> Result<Vec<Option<CommitId>>, GitError> {
         let step = GitStep::Fetch;
         let mut asked = 0;
         loop {
+            let known = || try_join_all(branches.iter().map(|branch| self.remembered(branch)));
             // side by side: starting a process costs more than what it looks up
-            let known = branches.iter().map(|branch| self.remembered(branch));
-            let (remote, known) =
-                tokio::try_join!(self.remote_heads(branches), try_join_all(known))?;
+            let (remote, here) = tokio::try_join!(self.remote_heads(branches), known())?;
             asked += 1;
             let mut wanted = Vec::new();
-            for (branch, here) in branches.iter().zip(known) {
-                match remote.iter().find(|(name, _)| name == branch) {
-                    Some((_, there)) if here.as_ref() == Some(there) => {}
-                    Some(_) => wanted.push(format!("+{}:{}", heads(branch), tracking(branch))),
-                    None if here.is_some() => self.drop_ref(On::Repo, &tracking(branch)).await?,
-                    None => {}
+            let mut tips = Vec::new();
+            for (branch, here) in branches.iter().zip(here) {
+                let there = remote.iter().find(|(name, _)| name == branch);
+                let there = there.map(|(_, commit)| commit.clone());
+                match (&there, &here) {
+                    (Some(_), here) if *here != there => {
+                        wanted.push(format!("+{}:{}", heads(branch), tracking(branch)));
+                    }
+                    (None, Some(_)) => self.drop_ref(On::Repo, &tracking(branch)).await?,
+                    _ => {}
                 }
+                tips.push(there);
             }
             if wanted.is_empty() {
-                return Ok(());
+                return Ok(tips);
             }
             let command = self
                 .git(On::Repo, Reach::Remote)
@@ -112,7 +124,7 @@ impl Git<'_> {
                 .args(wanted);
             let output = self.run(step, Reach::Remote, command).await?;
             if output.success() {
-                return Ok(());
+                return known().await; // a branch may have moved on since it was asked for
             }
             let vanished = output.stderr_text().contains("couldn't find remote ref");
             if !vanished || asked == ASKS {
@@ -169,22 +181,19 @@ impl Git<'_> {
         }
     }
 
-    /// Where the base branch stood at the last fetch.
-    pub(super) async fn base_tip(&self, base: &str) -> Result<CommitId, GitError> {
-        if let Some(tip) = self.resolve(On::Repo, &tracking(base)).await? {
-            return Ok(tip);
-        }
+    /// What to say of a base branch that the remote does not have.
+    pub(super) async fn no_such_base(&self, base: &str) -> GitError {
         let any = self.local(
             On::Repo,
             ["for-each-ref", "--count=1", "refs/remotes/origin/"],
         );
-        let message = if self.must(GitStep::Worktree, any).await?.is_empty() {
-            format!(
+        let message = match self.must(GitStep::Worktree, any).await {
+            Ok(any) if any.is_empty() => format!(
                 "remote branch {base} not found: the repository is empty; push a first commit to {base}"
-            )
-        } else {
-            format!("remote branch {base} not found")
+            ),
+            Ok(_) => format!("remote branch {base} not found"),
+            Err(error) => return error,
         };
-        Err(GitError::says(GitStep::Worktree, message))
+        GitError::says(GitStep::Worktree, message)
     }
 }

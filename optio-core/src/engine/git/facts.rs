@@ -19,7 +19,9 @@ impl Git<'_> {
             let message = format!("worktree {path} is gone, or its head points nowhere");
             return Err(GitError::says(GitStep::Worktree, message));
         };
-        let base = self.base_tip(base).await?;
+        let Some(base) = self.remembered(base).await? else {
+            return Err(self.no_such_base(base).await);
+        };
         let on = On::Admin(path);
         let name = self.local(on, ["symbolic-ref", "--quiet", "HEAD"]);
         let branch = self.maybe(GitStep::Worktree, name).await?;

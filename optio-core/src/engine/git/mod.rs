@@ -16,6 +16,7 @@ mod command;
 mod locks;
 mod clone;
 mod snapshot;
+mod site;
 mod rescue;
 mod worktree;
 mod facts;
@@ -34,6 +35,7 @@ use crate::{
 };
 
 pub(crate) use error::GitError;
+pub(crate) use site::Ground;
 
 /// The bare clone, in the workspace's folder.
 pub(crate) const REPO: &str = "repo";

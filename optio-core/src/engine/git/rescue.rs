@@ -4,6 +4,7 @@ use super::{
     Git, GitError,
     command::{On, Reach, tracking},
     push::lost_lease,
+    site::Ground,
     snapshot::{ASSIGNED, RESCUED},
 };
 use crate::{
@@ -23,7 +24,7 @@ impl Git<'_> {
         base: &str,
         ref_name: &str,
     ) -> Result<Option<RescueRef>, GitError> {
-        if self.is_vacant(path).await? {
+        if self.ground(path).await? == Ground::Vacant {
             return Ok(None);
         }
         // what the clone believes to be on the remote may have been taken away there since

@@ -4,6 +4,7 @@ use super::{
     Git, GitError, REPO, WORKTREES, WorktreeMode,
     command::{On, Reach, heads},
     name_of,
+    site::{Ground, Site},
     snapshot::{ASSIGNED, RESCUED},
 };
 use crate::{classify::GitStep, pull_request::CommitId, workspace::WorkspacePath};
@@ -34,26 +35,25 @@ const UNFINISHED: &[&str] = &[
 ];
 
 impl Git<'_> {
-    /// Makes a worktree hold what `mode` says and returns the commit it is at. The base branch and `branch` are taken as
-    /// last fetched. Doing it again is harmless. No agent may be at work in it.
+    /// Makes a worktree hold what `mode` says and returns the commit it is at. Doing it again is harmless. No agent may
+    /// be at work in it.
     ///
     /// Submodules are fetched where they can be; one that cannot be is the agent's to deal with.
     pub(crate) async fn ensure_worktree(
         &self,
-        path: &WorkspacePath,
-        branch: &str,
-        base: &str,
+        site: &Site<'_>,
         mode: WorktreeMode,
     ) -> Result<CommitId, GitError> {
+        let Site { path, branch, .. } = *site;
         if let WorktreeMode::Detached(commit) = &mode {
             return self.ensure_detached(path, commit).await;
         }
-        let (base, remote, vacant) = tokio::try_join!(
-            self.base_tip(base),
-            self.remembered(branch),
-            self.is_vacant(path)
-        )?;
-        let usable = !vacant && self.is_usable(path).await?;
+        let remote = site.remote.clone();
+        let base = match &site.base_tip {
+            Some(tip) => tip.clone(),
+            None => return Err(self.no_such_base(site.base).await),
+        };
+        let usable = site.ground == Ground::Taken && self.is_usable(path).await?;
         let target = match mode {
             WorktreeMode::Resume if usable => {
                 let head = self.resolve(On::Admin(path), "HEAD").await?;
@@ -69,17 +69,18 @@ impl Git<'_> {
             WorktreeMode::Reset => remote.unwrap_or(base),
             WorktreeMode::Fresh | WorktreeMode::Detached(_) => base,
         };
-        if !vacant {
+        if site.ground == Ground::Taken {
             self.keep_aside(path).await?;
         }
         let reset = usable
             && mode != WorktreeMode::Fresh
             && self.checkout(path, Some(branch), &target).await?;
-        if !reset {
-            self.add(path, Some(branch), &target).await?;
+        if reset {
+            self.assign(path, branch).await?;
+            self.fill_submodules(path).await?;
+        } else {
+            self.add(path, site.ground, Some(branch), &target).await?;
         }
-        self.assign(path, branch).await?;
-        self.fill_submodules(path).await?;
         Ok(target)
     }
 
@@ -92,10 +93,12 @@ impl Git<'_> {
             self.fetch_commit(commit).await?;
         }
         self.keep_aside(path).await?;
-        if !(self.is_usable(path).await? && self.checkout(path, None, commit).await?) {
-            self.add(path, None, commit).await?;
+        let reset = self.is_usable(path).await? && self.checkout(path, None, commit).await?;
+        if !reset {
+            self.add(path, Ground::Taken, None, commit).await?;
+        } else {
+            self.fill_submodules(path).await?;
         }
-        self.fill_submodules(path).await?;
         Ok(commit.clone())
     }
 
@@ -137,18 +140,13 @@ impl Git<'_> {
         head: &CommitId,
     ) -> Result<(), GitError> {
         self.set_ref(On::Repo, &heads(branch), head).await?;
-        let command = self.local(On::Admin(path), ["symbolic-ref", "HEAD", &heads(branch)]);
-        self.must(STEP, command).await.map(drop)
+        self.enter(path, branch).await
     }
 
-    /// Whether nothing is at a path, and the clone knows nothing of it either: there is nothing to save or to clear.
-    pub(super) async fn is_vacant(&self, path: &WorkspacePath) -> Result<bool, GitError> {
-        let (absolute, admin) = (self.absolute(path), self.admin(path));
-        let (folder, known) = tokio::try_join!(
-            self.plain(STEP, "test", ["-e", &absolute]),
-            self.plain(STEP, "test", ["-e", &admin])
-        )?;
-        Ok(!folder.success() && !known.success())
+    /// Puts the head of a worktree on a branch that is at the commit of that head.
+    async fn enter(&self, path: &WorkspacePath, branch: &str) -> Result<(), GitError> {
+        let command = self.local(On::Admin(path), ["symbolic-ref", "HEAD", &heads(branch)]);
+        self.must(STEP, command).await.map(drop)
     }
 
     /// Writes down which branch a worktree was made for.
@@ -231,17 +229,20 @@ impl Git<'_> {
         Ok(true)
     }
 
-    /// Makes a worktree at a commit, on a branch or on none. What is in the way goes.
+    /// Makes a worktree at a commit, on a branch or on none, submodules included. What is in the way goes.
     async fn add(
         &self,
         path: &WorkspacePath,
+        ground: Ground,
         branch: Option<&str>,
         target: &CommitId,
     ) -> Result<(), GitError> {
-        if let Some(branch) = branch {
-            self.spare(path, branch, target).await?;
+        if ground == Ground::Taken {
+            if let Some(branch) = branch {
+                self.spare(path, branch, target).await?;
+            }
+            self.discard(path).await?;
         }
-        self.discard(path).await?;
         let absolute = self.absolute(path);
         let add = self
             .local(
@@ -249,17 +250,39 @@ impl Git<'_> {
                 ["worktree", "add", "--quiet", "--force", "--force"],
             )
             .args(["--detach", "--", &absolute, target.as_str()]);
-        self.must(STEP, add).await?;
-        if self.resolve(On::Admin(path), "HEAD").await?.as_ref() != Some(target) {
+        // side by side with the files, which take longest; neither is dropped half done because the other fails
+        let (added, moved) = tokio::join!(self.must(STEP, add), async {
+            let Some(branch) = branch else {
+                return Ok(());
+            };
+            if ground == Ground::Vacant {
+                self.spare(path, branch, target).await?;
+            }
+            self.set_ref(On::Repo, &heads(branch), target).await
+        });
+        added?;
+        moved?;
+        let (head, on_branch, filled) = tokio::join!(
+            self.resolve(On::Admin(path), "HEAD"),
+            async {
+                match branch {
+                    Some(branch) => {
+                        let (entered, assigned) =
+                            tokio::join!(self.enter(path, branch), self.assign(path, branch));
+                        entered.and(assigned)
+                    }
+                    None => Ok(()),
+                }
+            },
+            self.fill_submodules(path)
+        );
+        if head?.as_ref() != Some(target) {
             // git knows it by another name: the last part of the path holds what no ref may hold
             let name = name_of(path);
             let message = format!("{name:?} cannot be the name of a worktree in this clone");
             return Err(GitError::says(STEP, message));
         }
-        match branch {
-            Some(branch) => self.switch(path, branch, target).await,
-            None => Ok(()),
-        }
+        on_branch.and(filled)
     }
 
     /// Fetches submodules as far as that is possible.

@@ -51,9 +51,9 @@ impl World {
 
     async fn worktree(&self, mode: WorktreeMode) -> CommitId {
         let git = self.git();
-        git.fetch(&["main", "work"]).await.unwrap();
-        let made = git.ensure_worktree(&path(), "work", "main", mode).await;
-        made.unwrap()
+        let path = path();
+        let site = git.survey(&path, "work", "main").await.unwrap();
+        git.ensure_worktree(&site, mode).await.unwrap()
     }
 
     fn edit(&self, file: &str, content: &'static str) {

@@ -73,6 +73,32 @@ impl State {
                 Ok(self.set(|state| &mut state.runs, run.id, Some(run)))
             }
             Write::TakeOver(run) => self.take_over(run),
+            Write::TicketIsNew { source, key } => {
+                let of_ticket = |task: &Task| {
+                    let ticket = task.ticket.as_ref();
+                    ticket.is_some_and(|ticket| ticket.source == source && ticket.key == key)
+                };
+                match self.tasks.values().find(|task| of_ticket(task)) {
+                    Some(task) => Err(conflict(format!(
+                        "{} comes from the ticket {source} {key} already",
+                        task.id
+                    ))),
+                    None => Ok(Box::new(|_| {})),
+                }
+            }
+            Write::LiveRunsAtMost { repo, limit } => {
+                let live = self
+                    .runs
+                    .values()
+                    .filter(|run| run.is_live() && repo.is_none_or(|repo| run.repo == repo))
+                    .count();
+                if live > usize::try_from(limit).unwrap_or(usize::MAX) {
+                    return Err(conflict(format!(
+                        "{live} runs would be live, and {limit} may be"
+                    )));
+                }
+                Ok(Box::new(|_| {}))
+            }
             Write::ForgetWorkspace(id, version) => {
                 let stored = self.workspaces.get(&id).map_or(0, Record::version);
                 if version == 0 || stored != version {
@@ -82,6 +108,21 @@ impl State {
             }
             Write::ForgetSchedule(id) => Ok(self.set(|state| &mut state.schedules, id, None)),
             Write::ForgetWebhook(id) => Ok(self.set(|state| &mut state.webhooks, id, None)),
+            Write::Pause(pause) => {
+                let stored = self.pauses.get(&pause.account);
+                if stored.is_some_and(|stored| stored.until >= pause.until) {
+                    return Ok(Box::new(|_| {}));
+                }
+                let account = pause.account.clone();
+                Ok(self.set(|state| &mut state.pauses, account, Some(pause)))
+            }
+            Write::Lift(account, until) => {
+                let stored = self.pauses.get(&account);
+                if stored.is_none_or(|stored| stored.until != until) {
+                    return Ok(Box::new(|_| {}));
+                }
+                Ok(self.set(|state| &mut state.pauses, account, None))
+            }
             Write::Log(task, entries) => self.append(task, entries),
             Write::Audit(audit) => {
                 let task = audit.task;
@@ -130,7 +171,7 @@ impl State {
         record: Option<V>,
     ) -> Undo {
         let replace = move |state: &mut Self, record| match record {
-            Some(record) => records(state).insert(id, record),
+            Some(record) => records(state).insert(id.clone(), record),
             None => records(state).remove(&id),
         };
         let before = replace(self, record);
@@ -224,9 +265,9 @@ fn stale(id: impl std::fmt::Display, version: u64, stored: u64) -> Error {
 }
 
 /// What keys records.
-trait Key: Ord + Copy + std::fmt::Display + 'static {}
+trait Key: Ord + Clone + std::fmt::Display + 'static {}
 
-impl<K: Ord + Copy + std::fmt::Display + 'static> Key for K {}
+impl<K: Ord + Clone + std::fmt::Display + 'static> Key for K {}
 
 /// A record that counts its changes.
 trait Record: 'static {

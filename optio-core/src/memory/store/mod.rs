@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
+    account::{AccountName, Pause},
     clock::Timestamp,
     error::{Error, Result},
     id::{OutboxId, RepoId, RunId, ScheduleId, TaskId, WebhookId, WorkspaceId},
@@ -45,6 +46,7 @@ struct State {
     logs: BTreeMap<TaskId, BTreeMap<LogCursor, LogEntry>>,
     outbox: BTreeMap<OutboxId, Outgoing>,
     leases: BTreeMap<String, Lease>,
+    pauses: BTreeMap<AccountName, Pause>,
 }
 
 #[derive(Debug)]
@@ -234,6 +236,10 @@ impl Store for MemoryStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>> {
         Ok(self.state().webhooks.values().cloned().collect())
+    }
+
+    async fn pauses(&self) -> Result<Vec<Pause>> {
+        Ok(self.state().pauses.values().cloned().collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The engine, told in stories on paused time: hours pass at once, and nothing sleeps.
 
+mod accounts;
 mod capacity;
 mod clock_jump;
 mod endings;
@@ -8,4 +9,5 @@ mod money;
 mod periodic;
 mod replay;
 mod replicas;
+mod shares;
 mod world;

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use optio_core::{
     Clock, NewTask, Optio,
+    agent::Agent,
     engine::{Ports, Settings},
     id::TaskId,
     memory::{
@@ -68,6 +69,15 @@ impl World {
     }
 
     pub(crate) async fn with(repo: RepoSettings, edit: impl FnOnce(&mut Settings)) -> Self {
+        Self::with_agents(repo, edit, [MemoryAgent::new()]).await
+    }
+
+    /// With these agents; tasks that name none get the first.
+    pub(crate) async fn with_agents(
+        repo: RepoSettings,
+        edit: impl FnOnce(&mut Settings),
+        agents: impl IntoIterator<Item = MemoryAgent>,
+    ) -> Self {
         // what the engine says is shown beside a story that fails
         let _ = tracing_subscriber::fmt()
             .with_test_writer()
@@ -86,11 +96,10 @@ impl World {
             store: Arc::new(MemoryStore::new()),
             queue: Arc::<MemoryQueue>::clone(&queue),
             runtime: Arc::new(runtime.clone()),
-            agents: [(
-                "memory".to_owned(),
-                Arc::new(MemoryAgent::new()) as Arc<dyn optio_core::agent::Agent>,
-            )]
-            .into(),
+            agents: agents
+                .into_iter()
+                .map(|agent| (agent.name().to_owned(), Arc::new(agent) as Arc<dyn Agent>))
+                .collect(),
             forges: vec![Arc::new(forge.clone())],
             tickets: vec![Arc::new(tickets.clone())],
             bus,
@@ -98,6 +107,7 @@ impl World {
             clock,
         };
         let mut settings = Settings::new(WorkerId("a".to_owned()));
+        settings.default_agent = Some("memory".to_owned());
         edit(&mut settings);
         let engine = Optio::new(ports, settings);
         let url = add_remote(&git, "shop");

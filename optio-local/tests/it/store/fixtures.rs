@@ -93,6 +93,7 @@ pub(super) fn run(clock: &Ticking, task: &Task) -> Run {
         workspace: WorkspaceId::generate(clock),
         agent: "scripted".into(),
         model: None,
+        account: None,
         resumes: None,
         progress: Progress::default(),
         report: RunReport::default(),

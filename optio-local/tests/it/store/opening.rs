@@ -104,7 +104,7 @@ async fn what_will_not_do_is_refused_with_the_way_out_and_left_alone() {
     Invalid: the data folder DATA/file cannot be made or written (File exists (os error 17)): give this user the right to, or choose another folder
     Invalid: DATA/folder.db is a folder: expected the path of a database file, such as DATA/folder.db/optio.db
     Invalid: the database DATA/other.db belongs to another program: choose another file
-    Unsupported: the database DATA/newer.db was written by a newer optio (schema 7, this one knows 1): use that version, or another data folder
+    Unsupported: the database DATA/newer.db was written by a newer optio (schema 7, this one knows 2): use that version, or another data folder
     Corrupt: the database DATA/altered.db has another schema 1 than was released: restore it from a backup, or move it away to start afresh
     Corrupt: the database DATA/cut.db cannot be used, it is damaged or no database (database disk image is malformed, code 11): restore it from a backup, or move it away to start afresh
     ");
@@ -171,6 +171,11 @@ async fn a_released_schema_never_changes() {
             1,
             "first",
             "5b6c6e1f7503d43e",
+        ),
+        (
+            2,
+            "pauses",
+            "d42f6c0d7f5fdadf",
         ),
     ]
     "#);

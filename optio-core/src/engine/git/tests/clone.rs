@@ -47,9 +47,10 @@ async fn an_empty_repository_is_named_as_such_and_works_once_it_is_not() {
     let world = World::empty();
     let git = world.git();
     git.ensure_clone().await.unwrap();
-    git.fetch(&["main", TASK]).await.unwrap();
+    let path = task("t");
+    let site = git.survey(&path, TASK, "main").await.unwrap();
     let error = git
-        .ensure_worktree(&task("t"), TASK, "main", WorktreeMode::Fresh)
+        .ensure_worktree(&site, WorktreeMode::Fresh)
         .await
         .unwrap_err();
     assert_snapshot!(error, @"git worktree failed: remote branch main not found: the repository is empty; push a first commit to main");
@@ -116,9 +117,8 @@ async fn eight_at_once_never_fail() {
                 WorktreeMode::Resume,
             ] {
                 world.other_commits("main", &format!("{number}"), &format!("{mode:?}"));
-                git.fetch(&["main", &branch]).await?;
-                git.ensure_worktree(&path, &branch, "main", mode.clone())
-                    .await?;
+                let site = git.survey(&path, &branch, "main").await?;
+                git.ensure_worktree(&site, mode.clone()).await?;
                 commit(&world.dir(&path), "work", &format!("{mode:?}"));
                 let expected = git.remote_head(&branch).await?;
                 git.push(&path, &branch, expected.as_ref()).await?;

@@ -133,17 +133,13 @@ impl World {
 
     /// A worktree for the task, fresh.
     async fn fresh(&self, path: &WorkspacePath) -> CommitId {
-        let git = self.git();
-        git.fetch(&["main", TASK]).await.unwrap();
-        git.ensure_worktree(path, TASK, "main", WorktreeMode::Fresh)
-            .await
-            .unwrap()
+        self.ensure(path, WorktreeMode::Fresh).await
     }
 
     async fn ensure(&self, path: &WorkspacePath, mode: WorktreeMode) -> CommitId {
         let git = self.git();
-        git.fetch(&["main", TASK]).await.unwrap();
-        git.ensure_worktree(path, TASK, "main", mode).await.unwrap()
+        let site = git.survey(path, TASK, "main").await.unwrap();
+        git.ensure_worktree(&site, mode).await.unwrap()
     }
 }
 

@@ -283,9 +283,9 @@ async fn a_worktree_that_a_killed_git_left_half_made_is_no_hindrance() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "../..\n");
     fs::write(&file, "").unwrap();
     let other = WorkspacePath::root().child("worktrees").child("other");
-    world
-        .git()
-        .ensure_worktree(&other, "optio/other", "main", WorktreeMode::Fresh)
+    let git = world.git();
+    let site = git.survey(&other, "optio/other", "main").await.unwrap();
+    git.ensure_worktree(&site, WorktreeMode::Fresh)
         .await
         .unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), "../..\n");
