@@ -165,6 +165,13 @@ pub enum TranscriptEvent {
         /// The error as structured data.
         error: ReportedError,
     },
+    /// Somebody has told the agent something.
+    Message {
+        /// The number of the message in its task.
+        number: u32,
+        /// What it says.
+        text: String,
+    },
     /// The agent's closing word on a round of work. A run may hold several; the last one counts.
     Result {
         /// Whether the agent calls it a failure.

@@ -106,7 +106,7 @@ fn a_run_becomes_a_command() {
     DISABLE_ERROR_REPORTING=1
     DISABLE_TELEMETRY=1
     IS_SANDBOX=1
-    trees/a$ claude -p --output-format stream-json --verbose --session-id 00000000-0000-0000-0000-000000000007 --dangerously-skip-permissions < b"fix it"
+    trees/a$ claude -p --output-format stream-json --verbose --input-format stream-json --session-id 00000000-0000-0000-0000-000000000007 --dangerously-skip-permissions < b"{\"message\":{\"content\":\"fix it\",\"role\":\"user\"},\"type\":\"user\"}\n"
 
     ANTHROPIC_BASE_URL=https://gateway.example
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
@@ -116,7 +116,7 @@ fn a_run_becomes_a_command() {
     DISABLE_ERROR_REPORTING=1
     DISABLE_TELEMETRY=1
     ANTHROPIC_API_KEY=***
-    trees/a$ /opt/claude -p --output-format stream-json --verbose --model claude-sonnet-4-5 --effort high --resume 7cc437f3-6b70-4bd6-9e47-b71096f0167d --max-turns 20 --max-budget-usd 2.5 --append-system-prompt be brief --setting-sources user --mcp-config /ws/files/a/mcp.json --strict-mcp-config --permission-mode acceptEdits --allowedTools Bash Edit < b"fix it"
+    trees/a$ /opt/claude -p --output-format stream-json --verbose --input-format stream-json --model claude-sonnet-4-5 --effort high --resume 7cc437f3-6b70-4bd6-9e47-b71096f0167d --max-turns 20 --max-budget-usd 2.5 --append-system-prompt be brief --setting-sources user --mcp-config /ws/files/a/mcp.json --strict-mcp-config --permission-mode acceptEdits --allowedTools Bash Edit < b"{\"message\":{\"content\":\"fix it\",\"role\":\"user\"},\"type\":\"user\"}\n"
     files/a/mcp.json: {"mcpServers":{}}
     "#);
 }

@@ -170,6 +170,8 @@ impl Optio {
             model: task.model.clone().or_else(|| repo.settings.model.clone()),
             resumes,
             progress: Progress::default(),
+            heard: 0,
+            input: 0,
             report,
             started_at: now,
             heard_at: now,

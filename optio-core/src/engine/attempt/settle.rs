@@ -4,6 +4,7 @@
 use super::{
     Trouble,
     end::keep_worktree,
+    messages::forget_heard,
     prepare::{git, run_files, worktree_path},
 };
 use crate::{
@@ -39,6 +40,11 @@ impl Optio {
         } = run.phase.clone()
         else {
             return Ok(());
+        };
+        let (status, stopped) = match stopped {
+            // only its end was missing
+            Some(StopReason::Lingering) => (Some(ExitStatus::SUCCESS), None),
+            stopped => (status, stopped),
         };
         let task = self.store().task(run.task).await?;
         if task.state.run() != Some(run.id) || stopped == Some(StopReason::Cancelled) {
@@ -78,7 +84,8 @@ impl Optio {
             pull_request: pull_request.to_ref(),
         };
         let now = self.now();
-        held.end(&outcome, |_, task, change| {
+        held.end(&outcome, |run, task, change| {
+            forget_heard(task, run);
             keep_worktree(task, WorktreeState::Preserved, now);
             match &pull_request.state {
                 PrState::Merged { commit } => {
@@ -315,7 +322,8 @@ impl Optio {
             report: report.clone(),
         };
         let now = self.now();
-        held.end(&outcome, |_, task, change| {
+        held.end(&outcome, |run, task, change| {
+            forget_heard(task, run);
             keep_worktree(task, WorktreeState::Dirty, now);
             let how = Completion::Reviewed {
                 head: head.clone(),

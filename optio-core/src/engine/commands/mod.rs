@@ -3,6 +3,7 @@
 //! Every command checks all of its input before it writes anything, and writes it in one commit.
 
 mod control;
+mod message;
 mod repos;
 mod review;
 mod schedules;

@@ -5,6 +5,7 @@ mod capacity;
 mod clock_jump;
 mod endings;
 mod feedback;
+mod messages;
 mod money;
 mod periodic;
 mod replay;
