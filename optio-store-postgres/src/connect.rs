@@ -19,6 +19,9 @@ use crate::{
     writer,
 };
 
+/// How many connections write, where there are enough of them.
+const WRITING: u32 = 2;
+
 impl PostgresStore {
     /// Connects to the database at `url` (`postgres://user:password@host/database?sslmode=verify-full`).
     ///
@@ -39,8 +42,13 @@ impl PostgresStore {
         // a connection that cannot be closed in order is dropped
         let _ = connection.close().await;
         prepared.map_err(|error| address.unfit(&error))?;
-        let writer = pool(&address, &options, 1);
-        let readers = pool(&address, &options, options.max_connections.max(2) - 1);
+        let writing = if options.max_connections < 4 {
+            1
+        } else {
+            WRITING
+        };
+        let writer = pool(&address, &options, writing);
+        let readers = pool(&address, &options, options.max_connections.max(2) - writing);
         let (jobs, waiting) = mpsc::channel(writer::WAITING);
         let closing = CancellationToken::new();
         let task = tokio::spawn(writer::write(

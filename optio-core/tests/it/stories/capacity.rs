@@ -76,7 +76,8 @@ async fn a_queue_that_loses_everything_is_rebuilt_within_seconds() {
     tokio::time::sleep(Duration::from_secs(60)).await;
 
     world.queue.lose();
-    tokio::time::sleep(Duration::from_secs(12)).await;
+    // at the next sweep, and the other task may have been claimed before the slot was taken again
+    tokio::time::sleep(Duration::from_secs(20)).await;
     // its slot is taken again, its limit is set, and the other one waits
     let why = world.engine.why(second).await.unwrap();
     let full = WaitReason::GlobalLimit {
