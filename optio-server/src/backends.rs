@@ -94,6 +94,7 @@ impl Backends {
             data: config.data.clone(),
             agents: agents.into_values().collect(),
             containment,
+            servers: Some(doctor::Servers::from(config)),
         };
         Ok(Self {
             optio: Optio::new(ports, settings(config, &*clock)),

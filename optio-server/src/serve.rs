@@ -39,6 +39,7 @@ impl Server {
             data: config.data.clone(),
             agents: Vec::new(),
             containment: Containment::Unknown,
+            servers: None,
         };
         let git = examiner.git().await;
         if git.status == CheckStatus::Fail {

@@ -109,7 +109,7 @@ pub(crate) async fn connect_redis(
 ) -> Result<Redis> {
     Redis::connect(url, options).await.map_err(|error| {
         let message = format!(
-            "the queue of REDIS_URL cannot be used: {}; check that the server is up, and the address and password",
+            "the queue of REDIS_URL cannot be used ({}): check that the server is up, and its address and password",
             error.message()
         );
         Error::new(error.kind(), "redis", message)

@@ -127,7 +127,14 @@ impl Address {
     }
 
     pub(crate) async fn connect(&self, patience: Duration) -> Result<PgConnection> {
-        match tokio::time::timeout(patience, self.options.connect()).await {
+        let connect = async {
+            let mut connection = self.options.connect().await?;
+            // that a table is there already is no news
+            let quiet = sqlx::raw_sql("SET client_min_messages = warning");
+            connection.execute(quiet).await?;
+            Ok(connection)
+        };
+        match tokio::time::timeout(patience, connect).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.unusable(&error)),
             Err(_) => Err(self.unusable(&sqlx::Error::PoolTimedOut)),

@@ -115,6 +115,20 @@ impl Optio {
         Ok(ours)
     }
 
+    /// Gives up all shares, so that others need not wait for the leases to end.
+    pub(crate) async fn give_up_shares(&self) {
+        if self.store().sharing() == Sharing::Exclusive {
+            return;
+        }
+        let (worker, now) = (&self.settings().worker, self.now());
+        for share in self.inner.shares.ours(now) {
+            let given_up = self.store().lease(&share.lease(), worker, now, now).await;
+            if let Err(error) = given_up {
+                tracing::debug!(?share, %error, "a share was not given up; its lease ends by itself");
+            }
+        }
+    }
+
     /// How often shares have to be kept, for work that is done this often.
     pub(crate) fn keep_every(&self, interval: Duration) -> Duration {
         interval.min(self.settings().lease / 3)
@@ -125,6 +139,16 @@ impl Shares {
     fn of(&self, share: &Share) -> Option<Known> {
         let shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         shares.get(share).copied()
+    }
+
+    /// Those that are ours now; nothing is known of any of them afterwards.
+    fn ours(&self, now: Timestamp) -> Vec<Share> {
+        let mut shares = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *shares)
+            .into_iter()
+            .filter(|(_, known)| known.ours && known.until > now)
+            .map(|(share, _)| share)
+            .collect()
     }
 
     fn learn(&self, share: &Share, known: Known) {

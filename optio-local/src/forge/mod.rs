@@ -122,8 +122,8 @@ impl LocalForgeOptions {
 /// - Opening or reading a pull request sees to it that its head is checked: by the command in the repository's settings,
 ///   else by the commit's own file `.optio/check`. Each command judges a commit once; a check that was interrupted runs
 ///   again. With neither there is nothing to check.
-/// - Several processes may have one forge open if all of them share it ([`LocalForgeOptions::shared`]). Each starts the
-///   checks that it finds due; whoever ends first has judged the commit.
+/// - Several processes may have one forge open if all of them share it ([`LocalForgeOptions::shared`]). Whoever looks
+///   first checks a commit; if it dies, whoever looks half a minute later.
 /// - A pull request whose head branch is gone is closed, or merged if its commits are in the base branch.
 /// - Nothing ever requires a review. One who requested changes takes that back by approving.
 /// - A merge leaves the head branch where it is.
@@ -170,6 +170,10 @@ impl LocalForge {
             records: records.clone(),
             clock: Arc::clone(&options.clock),
             bus: options.bus,
+            owner: match options.sharing {
+                Sharing::Exclusive => None,
+                Sharing::Shared => Some(format!("{:016x}", options.clock.random())),
+            },
             limit: options.check_timeout,
             permits: Arc::new(Semaphore::new(options.max_checks.max(1))),
             flights: Mutex::default(),

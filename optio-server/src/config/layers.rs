@@ -49,14 +49,20 @@ impl Environment {
     }
 }
 
-impl<const N: usize> From<[(&str, &str); N]> for Environment {
-    fn from(variables: [(&str, &str); N]) -> Self {
+impl<'v> FromIterator<(&'v str, &'v str)> for Environment {
+    fn from_iter<T: IntoIterator<Item = (&'v str, &'v str)>>(variables: T) -> Self {
+        let pairs = variables.into_iter();
         Self(
-            variables
-                .into_iter()
+            pairs
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
         )
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(variables: [(&str, &str); N]) -> Self {
+        variables.into_iter().collect()
     }
 }
 

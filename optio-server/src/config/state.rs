@@ -252,7 +252,12 @@ fn set_parameter(url: &mut String, name: &str, value: &str) {
 
 fn password(url: &Secret) -> Option<Secret> {
     let url: Url = url.expose().parse().ok()?;
-    url.password().map(Secret::new)
+    let in_query = || {
+        let mut pairs = url.query_pairs();
+        let found = pairs.find(|(name, _)| matches!(name.as_ref(), "pass" | "password"));
+        found.map(|(_, value)| Secret::new(value))
+    };
+    url.password().map(Secret::new).or_else(in_query)
 }
 
 #[cfg(test)]

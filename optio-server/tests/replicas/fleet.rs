@@ -68,6 +68,11 @@ impl<'r> Fleet<'r> {
         self.room.serve_with(&arguments).await
     }
 
+    /// What each of them is started with.
+    pub(crate) fn arguments(&self) -> &[String] {
+        &self.arguments
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.replicas.len()
     }

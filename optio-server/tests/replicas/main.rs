@@ -28,3 +28,5 @@ mod limits;
 mod chaos;
 #[cfg(test)]
 mod frozen;
+#[cfg(test)]
+mod maintenance;

@@ -73,15 +73,22 @@ impl Shared {
 
     /// Loses everything that Redis holds, while all stay connected.
     pub(crate) fn flush_redis(&self) {
+        self.ask_redis("FLUSHALL");
+    }
+
+    /// Has Redis do something that it answers with OK.
+    pub(crate) fn ask_redis(&self, command: &str) {
         let url = self.redis.url();
         let mut socket = UnixStream::connect(url.trim_start_matches("redis+unix://")).unwrap();
         socket
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        socket.write_all(b"FLUSHALL\r\n").unwrap();
+        socket
+            .write_all(format!("{command}\r\n").as_bytes())
+            .unwrap();
         let mut answer = [0; 5];
         socket.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"+OK\r\n");
+        assert_eq!(&answer, b"+OK\r\n", "{command}");
     }
 
     pub(crate) async fn connect(&self) -> PgConnection {

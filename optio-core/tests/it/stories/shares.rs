@@ -114,6 +114,27 @@ async fn the_share_of_a_dead_replica_is_looked_after_once_its_lease_has_ended() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_drains_gives_its_shares_up() {
+    let (world, tasks) = with_open_pull_requests(8).await;
+    let first = run(&world.replica("b"));
+    tokio::time::sleep(LEASE).await;
+    let _second = run(&world.replica("c"));
+    tokio::time::sleep(LEASE).await;
+    world.forge.plan_checks(|_| Checks::Passed);
+    first.drain().await;
+    let drained = Instant::now();
+    for task in tasks {
+        world.until(task, StateName::Completed).await;
+    }
+    // the other one asks for shares three times in each lease
+    assert!(
+        drained.elapsed() < LEASE / 3 + Duration::from_secs(3),
+        "{:?}",
+        drained.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn ticket_sources_are_asked_once_in_each_interval_and_a_ticket_has_one_task() {
     let world = World::new(auto_merge()).await;
     let _running = three(&world);
