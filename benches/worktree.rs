@@ -210,10 +210,7 @@ impl Agent for Idle {
     }
 
     fn preflight(&self) -> Preflight {
-        Preflight {
-            version: Command::new("true"),
-            remedy: String::new(),
-        }
+        Preflight::new(Command::new("true"), String::new())
     }
 }
 

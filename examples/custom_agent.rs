@@ -70,10 +70,10 @@ impl Agent for ShellAgent {
     }
 
     fn preflight(&self) -> Preflight {
-        Preflight {
-            version: Command::new("shell-agent").arg("--version"),
-            remedy: "put shell-agent on the PATH".to_owned(),
-        }
+        Preflight::new(
+            Command::new("shell-agent").arg("--version"),
+            "put shell-agent on the PATH",
+        )
     }
 }
 

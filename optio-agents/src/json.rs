@@ -1,6 +1,6 @@
 //! Reading lines of JSON without trusting their shape: agents add and change fields from one version to the next.
 
-use optio_core::transcript::TranscriptEvent;
+use optio_core::transcript::{PlanItem, TranscriptEvent};
 use serde_json::Value;
 
 /// A line that is an object with a `type`, whatever else is in it. Of a key that stands there twice the last value
@@ -47,4 +47,22 @@ pub(crate) fn raw(line: &str) -> Vec<TranscriptEvent> {
     vec![TranscriptEvent::Raw {
         text: line.to_owned(),
     }]
+}
+
+/// Text that is not empty, owned.
+pub(crate) fn string(value: &Value) -> Option<String> {
+    text(value).map(str::to_owned)
+}
+
+/// A list that a tool always writes whole, with the texts of its items in this field.
+pub(crate) fn plan(items: &Value, field: &str) -> Option<TranscriptEvent> {
+    let items = items.as_array()?.iter().filter_map(|item| {
+        Some(PlanItem {
+            text: string(&item[field])?,
+            done: text(&item["status"]) == Some("completed"),
+        })
+    });
+    Some(TranscriptEvent::Plan {
+        items: items.collect(),
+    })
 }

@@ -1,4 +1,5 @@
-//! What tokens cost, for agents that tell tokens and no money: a table in `prices.json`, with its date and source.
+//! What tokens cost, for agents that tell tokens and no money: a table in `prices.json`, each list with its date and
+//! source.
 //!
 //! It is an estimate by list prices. What a provider bills for long prompts, for faster tiers or under a contract is
 //! not in a stream, so it is not here.
@@ -37,13 +38,21 @@ impl Price {
     }
 }
 
-/// Prices by model.
+/// Prices of models, from any number of lists.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PriceTable {
+    /// The lists. Where several name a model, the first one counts.
+    pub lists: Vec<PriceList>,
+}
+
+/// Prices from one source.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PriceList {
     /// The day on which the prices were looked up.
     pub as_of: String,
-    /// Where.
+    /// Where, and what they hold for.
     pub source: String,
     /// The prices, by the model's name.
     pub models: BTreeMap<String, Price>,
@@ -61,6 +70,12 @@ impl Default for PriceTable {
 }
 
 impl PriceTable {
+    /// A table that knows no price.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { lists: Vec::new() }
+    }
+
     /// The price of a model, also of one that is called by a dated name such as `gpt-5.5-2026-04-01`.
     #[must_use]
     pub fn find(&self, model: &str) -> Option<Price> {
@@ -69,8 +84,10 @@ impl PriceTable {
                 .strip_prefix(name)
                 .is_some_and(|rest| rest.starts_with("-20"))
         };
-        self.models.get(model).copied().or_else(|| {
-            let mut named = self.models.iter().filter(|(name, _)| dated(name));
+        let named = |list: &PriceList| list.models.get(model).copied();
+        let all = || self.lists.iter().flat_map(|list| &list.models);
+        self.lists.iter().find_map(named).or_else(|| {
+            let mut named = all().filter(|(name, _)| dated(name));
             named.next_back().map(|(_, price)| *price)
         })
     }
@@ -83,12 +100,18 @@ mod tests {
     #[test]
     fn the_built_in_table_can_be_read_and_says_where_it_is_from() {
         let table = PriceTable::default();
-        assert!(table.as_of.starts_with("20") && table.source.starts_with("https://"));
-        for (model, price) in &table.models {
-            assert!(
-                price.cached <= price.input && price.input < price.output,
-                "{model}"
-            );
+        for list in &table.lists {
+            let day = list.as_of.split('-').map(str::len).collect::<Vec<_>>();
+            assert_eq!(day, [4, 2, 2], "{}", list.as_of);
+            assert!(list.source.starts_with("https://"), "{}", list.source);
+            for (model, price) in &list.models {
+                let Price {
+                    input,
+                    cached,
+                    output,
+                } = price;
+                assert!(cached <= input && input < output, "{model}");
+            }
         }
     }
 

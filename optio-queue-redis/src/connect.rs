@@ -235,7 +235,7 @@ fn new_enough(info: &str) -> Result<String> {
 }
 
 /// The value of a field in the answer to INFO.
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines()
         .filter_map(|line| line.split_once(':'))
         .find_map(|(key, value)| (key == name).then_some(value.trim()))

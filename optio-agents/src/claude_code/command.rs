@@ -43,6 +43,9 @@ impl ClaudeCode {
         if let Some(model) = &run.model {
             command = command.args(["--model", model]);
         }
+        if let Some(effort) = &self.effort {
+            command = command.args(["--effort", effort]);
+        }
         command = match &run.resume {
             Some(session) if session.0.starts_with('-') => {
                 return Err(Error::invalid(

@@ -17,7 +17,7 @@ mod stream;
 
 use optio_core::{
     account::AccountName,
-    agent::{Agent, AgentVerdict, Ending, Preflight, RunSpec},
+    agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
     money::Usd,
@@ -40,6 +40,7 @@ pub struct ClaudeCode {
     base_url: Option<String>,
     permissions: Permissions,
     repository_settings: RepositorySettings,
+    effort: Option<String>,
     instructions: Option<String>,
     mcp_servers: Option<Secret>,
     max_turns: Option<u32>,
@@ -113,6 +114,7 @@ impl ClaudeCode {
             base_url: None,
             permissions: Permissions::default(),
             repository_settings: RepositorySettings::default(),
+            effort: None,
             instructions: None,
             mcp_servers: None,
             max_turns: None,
@@ -146,6 +148,13 @@ impl ClaudeCode {
     #[must_use]
     pub fn with_repository_settings(mut self, settings: RepositorySettings) -> Self {
         self.repository_settings = settings;
+        self
+    }
+
+    /// With so much thought: `low`, `medium`, `high`, `xhigh` or `max`.
+    #[must_use]
+    pub fn with_effort(mut self, effort: impl Into<String>) -> Self {
+        self.effort = Some(effort.into());
         self
     }
 
@@ -227,11 +236,18 @@ impl Agent for ClaudeCode {
 
     fn preflight(&self) -> Preflight {
         let [from, to] = TESTED_VERSIONS;
-        Preflight {
-            version: self.program.clone().arg("--version"),
-            remedy: format!(
-                "install Claude Code, tested from {from} to {to}, with Node 22 or later: npm install -g @anthropic-ai/claude-code@{to}"
-            ),
-        }
+        let remedy = format!(
+            "install Claude Code, tested from {from} to {to}, with Node 22 or later: npm install -g @anthropic-ai/claude-code@{to}"
+        );
+        let credentials = match &self.auth {
+            Auth::Workspace => Credentials::NotGiven {
+                remedy: "set ANTHROPIC_API_KEY, or CLAUDE_CODE_OAUTH_TOKEN to what `claude setup-token` prints"
+                    .to_owned(),
+            },
+            _ => Credentials::Given,
+        };
+        Preflight::new(self.program.clone().arg("--version"), remedy)
+            .tested(TESTED_VERSIONS)
+            .credentials(credentials)
     }
 }

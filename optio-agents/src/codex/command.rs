@@ -4,10 +4,12 @@ use optio_core::{
     agent::RunSpec,
     error::{Error, Result},
     runtime::Command,
+    secret::Secret,
 };
 use uuid::Uuid;
 
 use super::{Auth, Codex, Sandbox};
+use crate::mcp::{self, Target};
 
 /// Keeps it from reporting to its vendor, from looking for updates, and from waiting for a network without end.
 const SETTINGS: [(&str, &str); 3] = [
@@ -46,6 +48,23 @@ impl Codex {
         if let Some(instructions) = &self.instructions {
             command = set(command, "developer_instructions", &toml(instructions));
         }
+        if let Some(servers) = &self.mcp_servers {
+            for (name, server) in &mcp::servers("codex", servers)? {
+                let (definition, secrets) = mcp_server(name, &server.target())?;
+                command = set(command, &format!("mcp_servers.{name}"), &definition);
+                for (variable, value) in secrets {
+                    let known = command.secret_env.insert(variable.clone(), value.clone());
+                    if known.is_some_and(|known| known != value) {
+                        return Err(Error::invalid(
+                            "codex",
+                            format!(
+                                "two MCP servers want another {variable} each: codex can give it to them only once"
+                            ),
+                        ));
+                    }
+                }
+            }
+        }
         for (key, toml) in &self.settings {
             command = set(command, key, toml);
         }
@@ -74,6 +93,58 @@ impl Codex {
             .in_dir(run.worktree.clone())
             .stdin(run.prompt.clone()))
     }
+}
+
+/// A server as a value of TOML that holds no secret, and the secrets as variables that it names.
+fn mcp_server(name: &str, target: &Target<'_>) -> Result<(String, Vec<(String, Secret)>)> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err(Error::invalid(
+            "codex",
+            format!("{name:?} cannot be the name of an MCP server: use letters, digits, - and _"),
+        ));
+    }
+    let list = |words: &mut dyn Iterator<Item = &String>| {
+        let words: Vec<String> = words.map(|word| toml(word)).collect();
+        format!("[{}]", words.join(","))
+    };
+    let secret = |variable: &str, value: &String| (variable.to_owned(), Secret::new(value.clone()));
+    Ok(match target {
+        Target::Program { command, args, env } => {
+            let definition = format!(
+                "{{command={},args={},env_vars={}}}",
+                toml(command),
+                list(&mut args.iter()),
+                list(&mut env.keys())
+            );
+            (
+                definition,
+                env.iter()
+                    .map(|(name, value)| secret(name, value))
+                    .collect(),
+            )
+        }
+        Target::Address { url, headers, .. } => {
+            let shown = name.to_ascii_uppercase().replace('-', "_");
+            let named = headers.iter().enumerate().map(|(number, (header, value))| {
+                (header, format!("OPTIO_MCP_{shown}_{number}"), value)
+            });
+            let named: Vec<_> = named.collect();
+            let lines: Vec<String> = named
+                .iter()
+                .map(|(header, variable, _)| format!("{}={}", toml(header), toml(variable)))
+                .collect();
+            let definition = format!(
+                "{{url={},env_http_headers={{{}}}}}",
+                toml(url),
+                lines.join(",")
+            );
+            let secrets = named
+                .iter()
+                .map(|(_, variable, value)| secret(variable, value));
+            (definition, secrets.collect())
+        }
+    })
 }
 
 /// Text as a string of TOML. Its basic strings know the escapes of JSON, but for a delete character as it is.

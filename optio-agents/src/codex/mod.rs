@@ -9,6 +9,7 @@
 //! - It takes a session that it does not know and that is no UUID for the name of a new one, and succeeds without
 //!   knowing anything of what went before. Such a run has failed.
 //! - Of a search it writes the key `id` twice. The second one counts.
+//! - It has no limit of turns and none of money: none is offered.
 //! - `OPENAI_API_KEY` and `OPENAI_BASE_URL` mean nothing to it.
 
 mod command;
@@ -16,7 +17,7 @@ mod stream;
 
 use optio_core::{
     account::AccountName,
-    agent::{Agent, AgentVerdict, Ending, Preflight, RunSpec},
+    agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
     failure::{Failure, FailureClass},
@@ -43,6 +44,7 @@ pub struct Codex {
     sandbox: Sandbox,
     effort: Option<String>,
     instructions: Option<String>,
+    mcp_servers: Option<Secret>,
     settings: Vec<(String, String)>,
     prices: PriceTable,
 }
@@ -86,6 +88,7 @@ impl Codex {
             sandbox: Sandbox::default(),
             effort: None,
             instructions: None,
+            mcp_servers: None,
             settings: Vec::new(),
             prices: PriceTable::default(),
         }
@@ -126,8 +129,17 @@ impl Codex {
         self
     }
 
-    /// With another setting of its configuration file: a dotted key and a value in TOML, such as `mcp_servers.docs` and
-    /// `{command="docs-server"}`. It stands in its arguments, so it must hold no secret.
+    /// With these MCP servers beside those of its own configuration: JSON, `{"mcpServers": {...}}`. The values of
+    /// environments and headers in it may be secrets and are handed over in the environment; names, programs, arguments
+    /// and addresses stand in its arguments.
+    #[must_use]
+    pub fn with_mcp_servers(mut self, config: Secret) -> Self {
+        self.mcp_servers = Some(config);
+        self
+    }
+
+    /// With another setting of its configuration file: a dotted key and a value in TOML, such as `model_verbosity` and
+    /// `"low"`. It stands in its arguments, so it must hold no secret.
     #[must_use]
     pub fn with_setting(mut self, key: impl Into<String>, toml: impl Into<String>) -> Self {
         self.settings.push((key.into(), toml.into()));
@@ -179,11 +191,17 @@ impl Agent for Codex {
     }
 
     fn preflight(&self) -> Preflight {
-        Preflight {
-            version: self.program.clone().arg("--version"),
-            remedy: format!(
-                "install Codex, tested with {TESTED_VERSION}: npm install -g @openai/codex@{TESTED_VERSION}"
-            ),
-        }
+        let remedy = format!(
+            "install Codex, tested with {TESTED_VERSION}: npm install -g @openai/codex@{TESTED_VERSION}"
+        );
+        let credentials = match &self.auth {
+            Auth::Workspace => Credentials::NotGiven {
+                remedy: "set CODEX_API_KEY".to_owned(),
+            },
+            _ => Credentials::Given,
+        };
+        Preflight::new(self.program.clone().arg("--version"), remedy)
+            .tested([TESTED_VERSION, TESTED_VERSION])
+            .credentials(credentials)
     }
 }

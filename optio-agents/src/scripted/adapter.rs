@@ -82,10 +82,10 @@ impl Agent for Scripted {
     }
 
     fn preflight(&self) -> Preflight {
-        Preflight {
-            version: self.command.clone().arg("--version"),
-            remedy: "install optio-scripted-agent and put it on the PATH".to_owned(),
-        }
+        Preflight::new(
+            self.command.clone().arg("--version"),
+            "install optio-scripted-agent and put it on the PATH",
+        )
     }
 }
 

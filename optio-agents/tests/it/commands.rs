@@ -47,3 +47,26 @@ pub(crate) fn shown(agent: &dyn Agent, spec: &RunSpec) -> String {
     );
     lines.join("\n")
 }
+
+/// The same, with these secret variables shown: for tests in which they hold no secret.
+pub(crate) fn shown_with(agent: &dyn Agent, spec: &RunSpec, variables: &[&str]) -> String {
+    let command = agent.command(spec).unwrap();
+    let mut text = shown(agent, spec);
+    for name in variables {
+        if let Some(value) = command.secret_env.get(*name) {
+            text = text.replace(
+                &format!("{name}=***"),
+                &format!("{name}={}", value.expose()),
+            );
+        }
+    }
+    text
+}
+
+/// Why a run is refused.
+pub(crate) fn refused(agent: &dyn Agent, spec: &RunSpec) -> String {
+    match agent.command(spec) {
+        Ok(command) => panic!("it is not: {command:?}"),
+        Err(error) => error.message().to_owned(),
+    }
+}

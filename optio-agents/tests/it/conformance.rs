@@ -19,3 +19,35 @@ mod codex {
         include_str!("../fixtures/codex/multi-tool.ndjson").lines(),
     ));
 }
+
+mod gemini {
+    use optio_agents::gemini::{Auth, Gemini};
+    use optio_core::{conformance::agent::AgentUnderTest, secret::Secret};
+
+    optio_core::agent_conformance!(AgentUnderTest::new(
+        Gemini::default().with_auth(Auth::ApiKey(Secret::new("the-api-key"))),
+        include_str!("../fixtures/gemini/multi-tool.ndjson").lines(),
+    ));
+}
+
+mod opencode {
+    use optio_agents::opencode::{Auth, OpenCode, Provider};
+    use optio_core::{conformance::agent::AgentUnderTest, secret::Secret};
+
+    optio_core::agent_conformance!(AgentUnderTest::new(
+        OpenCode::default().with_auth(Auth::Provider(
+            Provider::new("anthropic").with_key(Secret::new("the-api-key"))
+        )),
+        include_str!("../fixtures/opencode/multi-tool.ndjson").lines(),
+    ));
+}
+
+mod copilot {
+    use optio_agents::copilot::{Auth, Copilot};
+    use optio_core::{conformance::agent::AgentUnderTest, secret::Secret};
+
+    optio_core::agent_conformance!(AgentUnderTest::new(
+        Copilot::default().with_auth(Auth::GitHubToken(Secret::new("the-token"))),
+        include_str!("../fixtures/copilot/multi-tool.ndjson").lines(),
+    ));
+}

@@ -5,6 +5,8 @@ mod commands;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod room;

@@ -62,6 +62,18 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// The name of a file in the [run's own folder](RunSpec::files) in which the agent leaves what its stream does not
+    /// tell. It is read once, when the run has ended; none is written by a run that was killed.
+    fn side_file(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What the side file adds to the transcript; nothing if it is not what was expected.
+    fn read_side_file(&self, text: &str) -> Vec<TranscriptEvent> {
+        let _ = text;
+        Vec::new()
+    }
+
     /// How to find out whether the agent can run here.
     fn preflight(&self) -> Preflight;
 }
@@ -94,6 +106,11 @@ pub struct RunSpec {
     pub task_file: String,
     /// Where a review agent writes its verdict, as its own processes see it.
     pub verdict_file: String,
+    /// A folder outside all worktrees that the agents of a workspace share, as a path in the workspace: for what they
+    /// must find again in a later run. Each uses one of its own name in it.
+    pub state: WorkspacePath,
+    /// The same as the agent's own processes see it.
+    pub state_dir: String,
 }
 
 impl RunSpec {
@@ -104,6 +121,8 @@ impl RunSpec {
         let (worktree_dir, files_dir) = (join(&places.worktree), join(&places.files));
         let task_file = format!("{files_dir}/{TASK_FILE}");
         let verdict_file = format!("{files_dir}/{VERDICT_FILE}");
+        let state = WorkspacePath::root().child(STATE);
+        let state_dir = join(&state);
         Self {
             task,
             run,
@@ -117,9 +136,14 @@ impl RunSpec {
             files_dir,
             task_file,
             verdict_file,
+            state,
+            state_dir,
         }
     }
 }
+
+/// The name of the folder that the agents of a workspace share.
+const STATE: &str = "agents";
 
 /// The name of the file with the task's full text, in the run's own folder.
 pub const TASK_FILE: &str = "task.md";
@@ -183,11 +207,96 @@ impl Ending<'_> {
 
 /// How to find out whether an agent can run.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Preflight {
     /// A command that prints the version.
     pub version: Command,
     /// What to do if that fails.
     pub remedy: String,
+    /// The oldest and the newest version that was tested, if that is known. Others are tried all the same.
+    pub tested: Option<(String, String)>,
+    /// Whether it knows who it works for.
+    pub credentials: Credentials,
+}
+
+/// Whether an agent knows who it works for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Credentials {
+    /// It does, or it needs nothing of the kind. Whether they are accepted, only a run can tell.
+    #[default]
+    Given,
+    /// It was given none, and depends on what it finds in the workspace.
+    NotGiven {
+        /// How to give it some.
+        remedy: String,
+    },
+}
+
+impl Preflight {
+    /// Looks for the version with this command; with what to do if that fails.
+    pub fn new(version: Command, remedy: impl Into<String>) -> Self {
+        Self {
+            version,
+            remedy: remedy.into(),
+            tested: None,
+            credentials: Credentials::default(),
+        }
+    }
+
+    /// The same, tested with versions from one to the other.
+    #[must_use]
+    pub fn tested(mut self, [from, to]: [&str; 2]) -> Self {
+        self.tested = Some((from.to_owned(), to.to_owned()));
+        self
+    }
+
+    /// The same with what is known of its credentials.
+    #[must_use]
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// What is to be said of the version that the program printed: nothing if it is among the tested ones, or if it
+    /// tells no number.
+    #[must_use]
+    pub fn doubt(&self, printed: &str) -> Option<String> {
+        let (from, to) = self.tested.as_ref()?;
+        let version = Version::find(printed)?;
+        let side = if version < Version::find(from)? {
+            "older"
+        } else if version > Version::find(to)? {
+            "newer"
+        } else {
+            return None;
+        };
+        let range = if from == to {
+            from.clone()
+        } else {
+            format!("{from} to {to}")
+        };
+        Some(format!("{side} than what was tested, which is {range}"))
+    }
+}
+
+/// The numbers of a version, in order. What follows them does not count.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(Vec<u64>);
+
+impl Version {
+    /// The first version in a text: `2.1.329 (Claude Code)`, `codex-cli 0.169.0`, `GitHub Copilot CLI 1.0.102.`
+    fn find(text: &str) -> Option<Self> {
+        let mut words = text.split(|letter: char| letter.is_whitespace() || letter == '/');
+        words.find_map(|word| {
+            let word = word.trim_start_matches('v');
+            let end = word
+                .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+                .unwrap_or(word.len());
+            let parts = word[..end].trim_end_matches('.').split('.');
+            let parts: Vec<u64> = parts.map(str::parse).collect::<Result<_, _>>().ok()?;
+            (parts.len() > 1).then_some(Self(parts))
+        })
+    }
 }
 
 /// What a preflight found.

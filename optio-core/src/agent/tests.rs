@@ -1,5 +1,7 @@
 //! The verdict that fits most agents, and the folders of a run.
 
+use insta::assert_snapshot;
+
 use super::*;
 use crate::{
     conformance::sample::{at, run_id, task_id},
@@ -111,4 +113,39 @@ fn a_spec_shows_each_folder_as_we_and_as_the_agent_see_it() {
         !spec.task_file.starts_with(&spec.worktree_dir),
         "nothing of ours lies in the tree"
     );
+}
+
+#[test]
+fn a_version_that_was_not_tested_is_told_and_no_more() {
+    let preflight =
+        Preflight::new(Command::new("agent"), "install it").tested(["2.1.197", "2.1.329"]);
+    let rows = [
+        "2.1.197 (Claude Code)",
+        "agent-cli 2.1.329",
+        "agent/v2.1.200-beta.1 linux-x64",
+        "The Agent 2.1.330.",
+        "2.1.99",
+        "3.0",
+        "development build",
+        "",
+    ];
+    let table = rows.map(|printed| {
+        format!(
+            "{printed}: {}",
+            preflight.doubt(printed).unwrap_or("fine".to_owned())
+        )
+    });
+    assert_snapshot!(table.join("\n"), @r#"
+    2.1.197 (Claude Code): fine
+    agent-cli 2.1.329: fine
+    agent/v2.1.200-beta.1 linux-x64: fine
+    The Agent 2.1.330.: newer than what was tested, which is 2.1.197 to 2.1.329
+    2.1.99: older than what was tested, which is 2.1.197 to 2.1.329
+    3.0: newer than what was tested, which is 2.1.197 to 2.1.329
+    development build: fine
+    : fine
+    "#);
+    let one = Preflight::new(Command::new("agent"), "").tested(["0.61.0", "0.61.0"]);
+    assert_snapshot!(one.doubt("0.62.0").unwrap(), @"newer than what was tested, which is 0.61.0");
+    assert_eq!(Preflight::new(Command::new("agent"), "").doubt("1.0"), None);
 }

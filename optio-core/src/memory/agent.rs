@@ -128,10 +128,10 @@ impl Agent for MemoryAgent {
     }
 
     fn preflight(&self) -> Preflight {
-        Preflight {
-            version: Command::new(PROGRAM).arg("--version"),
-            remedy: "an agent in memory runs in a runtime in memory only".to_owned(),
-        }
+        Preflight::new(
+            Command::new(PROGRAM).arg("--version"),
+            "an agent in memory runs in a runtime in memory only",
+        )
     }
 }
 

@@ -107,6 +107,11 @@ pub enum TranscriptEvent {
         /// What it said.
         text: String,
     },
+    /// A piece of what the agent is saying. Pieces in a row are one text.
+    TextPart {
+        /// The piece, with the blanks at its ends.
+        text: String,
+    },
     /// The agent thought aloud.
     Thinking {
         /// What it thought.
@@ -188,6 +193,7 @@ impl TranscriptEvent {
         matches!(
             self,
             Self::Text { .. }
+                | Self::TextPart { .. }
                 | Self::Thinking { .. }
                 | Self::ToolCall { .. }
                 | Self::Result { failed: false, .. }
@@ -252,13 +258,18 @@ pub struct RunReport {
     /// What is estimated of that, where the agent tells more only later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<Estimate>,
-    /// The last closing word: whether the agent calls it a failure, and its summary.
+    /// The last closing word: whether the agent calls it a failure, and its summary. None while a round of work that
+    /// began after it goes on.
     pub result: Option<(Failed, String)>,
     /// The last thing it said, which stands for the summary of a closing word that has none. Only its first
     /// [`MAX_LAST_WORDS`] bytes.
     pub last_words: String,
+    /// Whether the last event was a piece of what it says, so that the next one goes on with it.
+    pub mid_speech: bool,
     /// The last error that the agent reported.
     pub error: Option<ReportedError>,
+    /// The last error that it reported and got over: some agents exit with 1 all the same.
+    pub overcame: Option<ReportedError>,
     /// The last refusal for the rate: when it ends, where that was told.
     pub rate_limited: Option<RateLimited>,
 }
@@ -302,6 +313,7 @@ pub struct RateLimited {
 impl RunReport {
     /// Takes one more event into account. The same events in the same order always give the same report.
     pub fn fold(&mut self, event: &TranscriptEvent) {
+        let goes_on = std::mem::take(&mut self.mid_speech);
         match event {
             TranscriptEvent::Session { id, model, version } => {
                 self.session = Some(id.clone());
@@ -311,10 +323,22 @@ impl RunReport {
             TranscriptEvent::Usage { total, of } => self.count(*total, of),
             TranscriptEvent::Text { text } => {
                 self.got_over();
-                let end = text.floor_char_boundary(MAX_LAST_WORDS);
-                text[..end].clone_into(&mut self.last_words);
+                self.last_words.clear();
+                self.say(text);
             }
-            TranscriptEvent::Thinking { .. } | TranscriptEvent::ToolCall { .. } => self.got_over(),
+            TranscriptEvent::TextPart { text } => {
+                self.got_over();
+                if !goes_on {
+                    self.last_words.clear();
+                }
+                self.say(text);
+                self.mid_speech = true;
+            }
+            TranscriptEvent::Thinking { .. } => self.got_over(),
+            TranscriptEvent::ToolCall { .. } => {
+                self.got_over();
+                self.result = None;
+            }
             TranscriptEvent::RateLimit {
                 resets_at,
                 refused: true,
@@ -341,8 +365,14 @@ impl RunReport {
 
     /// The model has answered: what kept the agent from reaching it is no reason any more.
     fn got_over(&mut self) {
-        self.error = None;
+        self.overcame = self.error.take().or_else(|| self.overcame.take());
         self.rate_limited = None;
+    }
+
+    fn say(&mut self, text: &str) {
+        let room = MAX_LAST_WORDS.saturating_sub(self.last_words.len());
+        self.last_words
+            .push_str(&text[..text.floor_char_boundary(room)]);
     }
 
     fn count(&mut self, used: Usage, of: &UsageOf) {

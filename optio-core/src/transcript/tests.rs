@@ -18,6 +18,7 @@ fn every_event() -> Vec<TranscriptEvent> {
             version: None,
         },
         TranscriptEvent::Text { text: text() },
+        TranscriptEvent::TextPart { text: text() },
         TranscriptEvent::Thinking { text: text() },
         TranscriptEvent::ToolCall {
             id: "t-1".to_owned(),
@@ -206,6 +207,7 @@ fn what_the_agent_says_is_no_verdict_and_costs_nothing() {
         matches!(
             event,
             TranscriptEvent::Text { .. }
+                | TranscriptEvent::TextPart { .. }
                 | TranscriptEvent::Thinking { .. }
                 | TranscriptEvent::ToolCall { .. }
                 | TranscriptEvent::ToolResult { .. }
@@ -354,7 +356,12 @@ fn an_error_is_over_once_the_model_has_answered() {
     let says = || TranscriptEvent::Text {
         text: "hello".to_owned(),
     };
-    assert_eq!(report([error(), says()]).error, None);
+    let over = report([error(), says()]);
+    assert_eq!(over.error, None);
+    assert!(
+        over.overcame.is_some(),
+        "it is still told that there was one"
+    );
     assert_eq!(report([refused(None), says()]).rate_limited, None);
     assert!(report([says(), error()]).error.is_some());
 }
@@ -374,4 +381,39 @@ fn a_closing_word_without_a_summary_is_what_was_said_last() {
     );
     assert_eq!(of([says("all done".to_owned()), closing(true)]), "");
     assert_eq!(of([says(long), closing(false)]).len(), MAX_LAST_WORDS);
+}
+
+#[test]
+fn pieces_in_a_row_are_one_text() {
+    let piece = |text: &str| TranscriptEvent::TextPart {
+        text: text.to_owned(),
+    };
+    let notice = TranscriptEvent::System {
+        text: "meanwhile".to_owned(),
+    };
+    let words = report([
+        piece("I be"),
+        piece("gan"),
+        notice,
+        piece("all "),
+        piece("done"),
+    ]);
+    assert_eq!(words.last_words, "all done");
+    let long: Vec<_> = std::iter::repeat_n(piece("é"), MAX_LAST_WORDS).collect();
+    assert_eq!(report(long).last_words.len(), MAX_LAST_WORDS);
+}
+
+#[test]
+fn a_tool_that_is_called_after_the_closing_word_begins_another_round() {
+    let closing = TranscriptEvent::Result {
+        failed: false,
+        summary: "done".to_owned(),
+    };
+    let call = TranscriptEvent::ToolCall {
+        id: "1".to_owned(),
+        name: "shell".to_owned(),
+        input: Value::Null,
+    };
+    assert_eq!(report([closing.clone(), call.clone()]).result, None);
+    assert!(report([closing.clone(), call, closing]).result.is_some());
 }

@@ -5,12 +5,14 @@ local task, token, worker, fresh, lease, generation = unpack(ARGV)
 if lost(generation) then
   return finish('lost')
 end
-if not holds(task, token) then
+local claim = claim_of(task, token)
+if not claim then
   return finish('void')
 end
-let_go(task)
+let_go(task, claim)
 settle(task)
 local job = claim_best(worker, fresh, lease)
--- those who wait are woken only if there is something left for them
-changed = best() ~= false
+-- A slot is freed and one is taken, unless there is nothing to claim: there is no more to claim than before, and of that
+-- whoever waits was told.
+changed = false
 return finish(job)

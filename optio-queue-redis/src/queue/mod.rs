@@ -110,8 +110,8 @@ impl RedisQueue {
     }
 
     /// What a claim came to: the job, nothing, or a word that says why not.
-    fn claimed(answer: Option<String>, worker: &WorkerId, token: u64) -> Result<Option<Claim>> {
-        match answer.as_deref() {
+    fn claimed(answer: Option<&str>, worker: &WorkerId, token: u64) -> Result<Option<Claim>> {
+        match answer {
             None => Ok(None),
             Some("lost") => Err(lost()),
             Some(job) => Ok(Some(Claim::new(entry::job(job)?, worker.clone(), token))),
@@ -161,7 +161,8 @@ impl Queue for RedisQueue {
             .arg(token.to_string())
             .arg(millis(lease))
             .arg(self.generation());
-        Self::claimed(self.redis.run(&script).await?, worker, token)
+        let answer: Option<String> = self.redis.run(&script).await?;
+        Self::claimed(answer.as_deref(), worker, token)
     }
 
     async fn complete_and_claim(&self, claim: Claim, lease: Duration) -> Result<Option<Claim>> {
@@ -174,7 +175,7 @@ impl Queue for RedisQueue {
             .arg(self.generation());
         match self.redis.run::<Option<String>>(&script).await {
             Ok(Some(answer)) if answer == "void" => Err(void(&claim)),
-            Ok(answer) => Self::claimed(answer, claim.worker(), token),
+            Ok(answer) => Self::claimed(answer.as_deref(), claim.worker(), token),
             // its answer may have been on the way, so it is not asked again; giving the slot back is
             Err(error) => match self.complete(claim).await {
                 Ok(()) => Ok(None),
@@ -257,10 +258,9 @@ impl Queue for RedisQueue {
 
     async fn set_limits(&self, limits: QueueLimits) -> Result<()> {
         let mut script = self.script(&scripts::LIMIT);
-        script.arg("global").arg(limits.global);
-        script.arg("per_repo").arg(limits.per_repo);
+        script.arg(limits.global).arg(limits.per_repo);
         for (repo, limit) in &limits.repos {
-            script.arg(format!("limit:{repo}")).arg(*limit);
+            script.arg(repo.to_string()).arg(*limit);
         }
         let generation: String = self.redis.run_again(&script).await?;
         *self

@@ -52,6 +52,9 @@ pub enum EventView {
     Text {
         text: String,
     },
+    TextPart {
+        text: String,
+    },
     Thinking {
         text: String,
     },
@@ -204,6 +207,7 @@ impl From<TranscriptEvent> for EventView {
                 version,
             },
             TranscriptEvent::Text { text } => Self::Text { text },
+            TranscriptEvent::TextPart { text } => Self::TextPart { text },
             TranscriptEvent::Thinking { text } => Self::Thinking { text },
             TranscriptEvent::ToolCall { id, name, input } => Self::ToolCall { id, name, input },
             TranscriptEvent::ToolResult { id, output, failed } => {

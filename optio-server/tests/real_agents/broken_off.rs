@@ -86,19 +86,14 @@ pub(crate) async fn a_cancelled_tool_call_leaves_no_process(cli: Cli) {
     let task = world.submit(&server).await;
     let reached = gate.reached().await;
     until("the stray", || async {
-        let processes = world.room.processes();
+        let processes = world.room.processes_of_runs();
         let stray = processes.iter().any(|(_, line)| line == "sleep 1000");
         stray.then_some(()).ok_or(format!("{processes:#?}"))
     })
     .await;
     server.cancel(&task).await;
     server.until(&task, StateName::Cancelled).await;
-    let left: Vec<_> = world
-        .room
-        .processes()
-        .into_iter()
-        .filter(|(pid, _)| *pid != server.pid())
-        .collect();
+    let left = world.room.processes_of_runs();
     assert!(left.is_empty(), "{left:#?}");
     let runs = server.runs(&task).await;
     world.check_asked(&runs);

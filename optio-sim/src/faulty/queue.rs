@@ -34,13 +34,7 @@ impl Queue for FaultyQueue {
     }
 
     async fn adopt(&self, job: Job, worker: &WorkerId, lease: Duration) -> Result<Claim> {
-        let work = async {
-            let claim = self.inner.adopt(job, worker, lease).await;
-            if claim.is_ok() {
-                self.link.ledger.slot_taken_again();
-            }
-            claim
-        };
+        let work = self.inner.adopt(job, worker, lease);
         self.link.call("adopt", work).await
     }
 

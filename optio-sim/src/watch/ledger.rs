@@ -85,14 +85,11 @@ pub(crate) struct Book {
     pub(super) accounts: Accounts,
     /// Heads that the forge called fit to be merged.
     pub(super) green: BTreeSet<CommitId>,
-    /// When a slot was last taken whatever the limits say.
-    pub(super) taken_again: Option<Instant>,
     pub(super) global: u32,
-    pub(super) replicas: u32,
 }
 
 impl Ledger {
-    pub(crate) fn new(facts: Facts, global: u32, replicas: u32, keep: Trail) -> Self {
+    pub(crate) fn new(facts: Facts, global: u32, keep: Trail) -> Self {
         Self {
             facts,
             begun: Instant::now(),
@@ -109,9 +106,7 @@ impl Ledger {
                 work: Work::default(),
                 accounts: Accounts::default(),
                 green: BTreeSet::new(),
-                taken_again: None,
                 global,
-                replicas,
             }),
             broken: CancellationToken::new(),
         }
@@ -199,11 +194,6 @@ impl Ledger {
     /// The address of a repository.
     pub(crate) fn url(&self, repo: RepoId) -> Option<RepoUrl> {
         self.book().repos.get(&repo).map(|repo| repo.url.clone())
-    }
-
-    /// A run at work took a slot again that the queue had lost.
-    pub(crate) fn slot_taken_again(&self) {
-        self.book().taken_again = Some(Instant::now());
     }
 
     /// An agent is about to write these files, each of a path that nobody else ever writes.

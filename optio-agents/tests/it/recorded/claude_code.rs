@@ -88,6 +88,7 @@ fn a_run_becomes_a_command() {
             "Edit".to_owned(),
         ]))
         .with_repository_settings(RepositorySettings::Ignore)
+        .with_effort("high")
         .with_instructions("be brief")
         .with_mcp_servers(Secret::new(r#"{"mcpServers":{}}"#))
         .with_max_turns(20)
@@ -115,7 +116,7 @@ fn a_run_becomes_a_command() {
     DISABLE_ERROR_REPORTING=1
     DISABLE_TELEMETRY=1
     ANTHROPIC_API_KEY=***
-    trees/a$ /opt/claude -p --output-format stream-json --verbose --input-format stream-json --model claude-sonnet-4-5 --resume 7cc437f3-6b70-4bd6-9e47-b71096f0167d --max-turns 20 --max-budget-usd 2.5 --append-system-prompt be brief --setting-sources user --mcp-config /ws/files/a/mcp.json --strict-mcp-config --permission-mode acceptEdits --allowedTools Bash Edit < b"{\"message\":{\"content\":\"fix it\",\"role\":\"user\"},\"type\":\"user\"}\n"
+    trees/a$ /opt/claude -p --output-format stream-json --verbose --input-format stream-json --model claude-sonnet-4-5 --effort high --resume 7cc437f3-6b70-4bd6-9e47-b71096f0167d --max-turns 20 --max-budget-usd 2.5 --append-system-prompt be brief --setting-sources user --mcp-config /ws/files/a/mcp.json --strict-mcp-config --permission-mode acceptEdits --allowedTools Bash Edit < b"{\"message\":{\"content\":\"fix it\",\"role\":\"user\"},\"type\":\"user\"}\n"
     files/a/mcp.json: {"mcpServers":{}}
     "#);
 }

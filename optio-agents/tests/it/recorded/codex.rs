@@ -7,7 +7,7 @@ use optio_core::{
 };
 
 use super::{recording, recordings, told};
-use crate::commands::{shown, spec};
+use crate::commands::{refused, shown, spec};
 
 /// What the session of a recording had used before it: the engine knows it from the run that it goes on with.
 fn used_before(case: &str) -> Usage {
@@ -46,7 +46,13 @@ fn a_run_becomes_a_command() {
         .with_sandbox(Sandbox::ReadOnly)
         .with_effort("high")
         .with_instructions("say \"please\"")
-        .with_setting("mcp_servers.docs", r#"{command="docs-server"}"#);
+        .with_mcp_servers(Secret::new(
+            r#"{"mcpServers": {
+                "docs": {"command": "docs-server", "args": ["--all"], "env": {"DOCS_KEY": "k"}},
+                "my-shop": {"url": "https://shop.example/mcp", "headers": {"Authorization": "Bearer t"}}
+            }}"#,
+        ))
+        .with_setting("model_verbosity", "\"low\"");
     let table = [
         shown(&Codex::default(), &spec(RunKind::First)),
         shown(&full, &resumed),
@@ -57,7 +63,9 @@ fn a_run_becomes_a_command() {
 
     TZ=UTC
     CODEX_API_KEY=***
-    trees/a$ /opt/codex exec --json -c analytics.enabled=false -c check_for_update_on_startup=false -c features.unbounded_connection_retries=false -c model_provider="optio" -c model_providers.optio={name="optio",base_url="https://gateway.example/v1",env_key="CODEX_API_KEY",wire_api="responses"} -c model_reasoning_effort="high" -c developer_instructions="say \"please\"" -c mcp_servers.docs={command="docs-server"} -m gpt-5.5 --sandbox read-only resume 01a1fb4f-c753-75b1-af86-09dbfb0baca7 - < b"fix it"
+    DOCS_KEY=***
+    OPTIO_MCP_MY_SHOP_0=***
+    trees/a$ /opt/codex exec --json -c analytics.enabled=false -c check_for_update_on_startup=false -c features.unbounded_connection_retries=false -c model_provider="optio" -c model_providers.optio={name="optio",base_url="https://gateway.example/v1",env_key="CODEX_API_KEY",wire_api="responses"} -c model_reasoning_effort="high" -c developer_instructions="say \"please\"" -c mcp_servers.docs={command="docs-server",args=["--all"],env_vars=["DOCS_KEY"]} -c mcp_servers.my-shop={url="https://shop.example/mcp",env_http_headers={"Authorization"="OPTIO_MCP_MY_SHOP_0"}} -c model_verbosity="low" -m gpt-5.5 --sandbox read-only resume 01a1fb4f-c753-75b1-af86-09dbfb0baca7 - < b"fix it"
     "#);
 }
 
@@ -67,4 +75,17 @@ fn what_it_would_take_for_a_name_is_refused() {
     run.resume = Some(SessionId("nonsense".to_owned()));
     let error = Codex::default().command(&run).unwrap_err();
     insta::assert_snapshot!(error.message(), @"nonsense is not a session of Codex");
+}
+
+#[test]
+fn two_servers_that_want_another_value_of_one_variable_are_refused() {
+    let servers = |second: &str| {
+        let config = r#"{"mcpServers": {"a": {"command": "a", "env": {"KEY": "1"}}, "b": {"command": "b", "env": {"KEY": "SECOND"}}}}"#;
+        Codex::default().with_mcp_servers(Secret::new(config.replace("SECOND", second)))
+    };
+    assert!(servers("1").command(&spec(RunKind::First)).is_ok());
+    insta::assert_snapshot!(refused(&servers("2"), &spec(RunKind::First)), @"two MCP servers want another KEY each: codex can give it to them only once");
+    let odd = Codex::default()
+        .with_mcp_servers(Secret::new(r#"{"mcpServers": {"a b": {"command": "a"}}}"#));
+    insta::assert_snapshot!(refused(&odd, &spec(RunKind::First)), @r#""a b" cannot be the name of an MCP server: use letters, digits, - and _"#);
 }

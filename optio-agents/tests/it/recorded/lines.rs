@@ -1,22 +1,14 @@
 //! Lines that no version has printed: whatever comes, nothing panics and no line is lost.
 
-use optio_agents::{claude_code::ClaudeCode, codex::Codex};
-use optio_core::{agent::Agent, transcript::TranscriptEvent};
+use optio_core::transcript::TranscriptEvent;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::recordings;
+use super::{every_agent, recordings};
 
-fn agents() -> [(&'static str, Box<dyn Agent>); 2] {
-    [
-        ("claude", Box::new(ClaudeCode::default())),
-        ("codex", Box::new(Codex::default())),
-    ]
-}
-
-/// Lines of all recordings of both agents.
+/// Lines of all recordings.
 fn real_lines() -> Vec<String> {
-    let all = agents().map(|(name, _)| recordings(name));
+    let all = every_agent().map(|(name, _)| recordings(name));
     let lines = all
         .iter()
         .flatten()
@@ -70,6 +62,38 @@ fn almost_real() -> impl Strategy<Value = Value> {
         "thread.started",
         "thread_id",
         "mcp_tool_call",
+        "tool_id",
+        "tool_name",
+        "parameters",
+        "delta",
+        "role",
+        "stats",
+        "models",
+        "severity",
+        "part",
+        "state",
+        "metadata",
+        "exit",
+        "output",
+        "callID",
+        "tool",
+        "sessionID",
+        "step_finish",
+        "reason",
+        "stop",
+        "tokens",
+        "cost",
+        "data",
+        "responseBody",
+        "assistant.message",
+        "tool.execution_start",
+        "tool.execution_complete",
+        "toolCallId",
+        "toolName",
+        "session.error",
+        "errorType",
+        "exitCode",
+        "ephemeral",
         "",
         "\u{0}",
         "é",
@@ -92,7 +116,7 @@ fn almost_real() -> impl Strategy<Value = Value> {
 }
 
 fn nothing_is_lost(line: &str) -> Result<(), TestCaseError> {
-    for (name, agent) in agents() {
+    for (name, agent) in every_agent() {
         let events = agent.read_line(line);
         prop_assert!(!events.is_empty(), "{name} lost {line:?}");
         prop_assert_eq!(&events, &agent.read_line(line), "{} remembers", name);

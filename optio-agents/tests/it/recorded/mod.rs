@@ -2,12 +2,18 @@
 
 mod claude_code;
 mod codex;
+mod copilot;
+mod gemini;
 mod lines;
+mod opencode;
 mod refusals;
 mod traps;
 
 use std::{fmt::Write as _, path::Path};
 
+use optio_agents::{
+    claude_code::ClaudeCode, codex::Codex, copilot::Copilot, gemini::Gemini, opencode::OpenCode,
+};
 use optio_core::{
     agent::{Agent, AgentVerdict, Ending},
     clock::Timestamp,
@@ -33,6 +39,17 @@ struct About {
     exit_code: Option<i32>,
     signal: Option<String>,
     stderr: String,
+}
+
+/// Every adapter, with the folder of its recordings.
+fn every_agent() -> [(&'static str, Box<dyn Agent>); 5] {
+    [
+        ("claude", Box::new(ClaudeCode::default())),
+        ("codex", Box::new(Codex::default())),
+        ("gemini", Box::new(Gemini::default())),
+        ("opencode", Box::new(OpenCode::default())),
+        ("copilot", Box::new(Copilot::default())),
+    ]
 }
 
 /// All recordings of a program, by name.
@@ -104,10 +121,23 @@ impl Recording {
         }
     }
 
-    /// What follows this word among its arguments.
+    /// What follows this word among its arguments, after a blank or an equals sign.
     fn argument(&self, flag: &str) -> Option<&str> {
-        let at = self.about.argv.iter().position(|word| word == flag)?;
-        self.about.argv.get(at + 1).map(String::as_str)
+        let argv = &self.about.argv;
+        let joined = |word: &'_ String| word.strip_prefix(flag)?.strip_prefix('=').map(str::len);
+        argv.iter().enumerate().find_map(|(at, word)| {
+            if word == flag {
+                return argv.get(at + 1).map(String::as_str);
+            }
+            joined(word).map(|length| &word[word.len() - length..])
+        })
+    }
+
+    /// The session it was asked to go on with.
+    fn resumed(&self) -> Option<SessionId> {
+        let flags = ["--resume", "--session"];
+        let session = flags.into_iter().find_map(|flag| self.argument(flag))?;
+        Some(SessionId(session.to_owned()))
     }
 
     fn model(&self) -> Option<&str> {
@@ -141,6 +171,19 @@ impl Recording {
 
 fn now() -> Timestamp {
     "2026-11-20T12:00:00Z".parse().unwrap()
+}
+
+/// All recordings of a program, as this agent reads them.
+fn told_all(of: &str, agent: &dyn Agent, before: impl Fn(&str) -> Usage) -> String {
+    let table: Vec<_> = recordings(of)
+        .iter()
+        .map(|recording| {
+            let report = recording.report(agent, before(&recording.case));
+            let verdict = recording.verdict(agent, &report, recording.resumed().as_ref());
+            told(recording, &report, &recording.events(agent), &verdict)
+        })
+        .collect();
+    table.join("\n")
 }
 
 /// A recording in a few lines: how it ended, what its stream holds in order, and what the adapter says of it.
@@ -206,6 +249,7 @@ fn name(event: &TranscriptEvent) -> String {
     match event {
         TranscriptEvent::Session { .. } => "session".to_owned(),
         TranscriptEvent::Text { .. } => "text".to_owned(),
+        TranscriptEvent::TextPart { .. } => "piece".to_owned(),
         TranscriptEvent::Thinking { .. } => "thinking".to_owned(),
         TranscriptEvent::ToolCall { name, .. } => format!("call {name}"),
         TranscriptEvent::ToolResult { failed: false, .. } => "returned".to_owned(),

@@ -36,7 +36,7 @@ impl Optio {
     /// # Errors
     /// A backend failed, or every workspace is full.
     pub(crate) async fn place_run(&self, task: &Task) -> Result<Placed> {
-        // counting and taking a place are one step: here by this lock, between processes by the workspace's version
+        // one after the other here; between processes the commit sees to it that limits are kept
         let _placing = self.inner.placing.lock().await;
         crate::engine::retry_conflicts(|| async {
             let task = self.store().task(task.id).await?;
@@ -189,6 +189,13 @@ impl Optio {
         change.put(&task);
         change.write(Write::Workspace(workspace));
         change.write(Write::NewRun(run.clone()));
+        // what was counted above may have changed: other replicas place runs too
+        for (repo, limit) in [
+            (Some(repo.id), repo.settings.capacity()),
+            (None, self.settings().limits.global),
+        ] {
+            change.write(Write::LiveRunsAtMost { repo, limit });
+        }
         change.commit().await?;
         tracing::info!(task = %task.id, run = %run.id, workspace = %run.workspace, kind = %run.kind, "run placed");
         Ok(run)

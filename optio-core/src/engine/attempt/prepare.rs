@@ -12,6 +12,7 @@ use crate::{
     error::ErrorKind,
     failure::{Failure, FailureClass},
     forge::GitCredentials,
+    id::RunId,
     prompt::{PromptKind, PromptValues, Variable, render},
     pull_request::CommitId,
     repo::Repo,
@@ -207,9 +208,7 @@ impl Optio {
         repo: &Repo,
         start: &Start,
     ) -> Result<Command, Trouble> {
-        let files = WorkspacePath::root()
-            .child(FILES)
-            .child(&run.id.to_string());
+        let files = run_files(run.id);
         let places = Places {
             root: self.runtime().root(run.workspace),
             worktree: start.path.clone(),
@@ -259,6 +258,11 @@ impl Optio {
         }
         Ok(command)
     }
+}
+
+/// The folder of a run's own files.
+pub(super) fn run_files(run: RunId) -> WorkspacePath {
+    WorkspacePath::root().child(FILES).child(&run.to_string())
 }
 
 /// Git in the workspace of a run.

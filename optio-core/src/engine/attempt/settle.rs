@@ -5,7 +5,7 @@ use super::{
     Trouble,
     end::keep_worktree,
     messages::forget_heard,
-    prepare::{git, worktree_path},
+    prepare::{git, run_files, worktree_path},
 };
 use crate::{
     agent::{AgentVerdict, Ending, VERDICT_FILE},
@@ -21,7 +21,6 @@ use crate::{
     repo::Repo,
     run::{Run, RunKind, RunOutcome, RunPhase, StopReason},
     task::{Completion, Task, TaskEvent, TaskRole},
-    workspace::WorkspacePath,
     worktree::WorktreeState,
 };
 
@@ -344,10 +343,7 @@ impl Optio {
         let refuse = |detail: String| {
             Trouble::from(Failure::new(FailureClass::ReviewFailed).with_detail(detail))
         };
-        let path = WorkspacePath::root()
-            .child("files")
-            .child(&run.id.to_string())
-            .child(VERDICT_FILE);
+        let path = run_files(run.id).child(VERDICT_FILE);
         let bytes = match self
             .runtime()
             .read_file(run.workspace, &path, MAX_VERDICT)

@@ -11,4 +11,4 @@ mod submit;
 mod webhooks;
 
 pub(crate) use self::review::ReviewWanted;
-pub use self::{repos::RepoPatch, schedules::NewSchedule, submit::NewTask};
+pub use self::{repos::RepoDraft, schedules::NewSchedule, submit::NewTask};

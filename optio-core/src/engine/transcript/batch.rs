@@ -80,6 +80,7 @@ impl Batch {
 fn text_of(event: &TranscriptEvent) -> usize {
     match event {
         TranscriptEvent::Text { text }
+        | TranscriptEvent::TextPart { text }
         | TranscriptEvent::Thinking { text }
         | TranscriptEvent::Raw { text } => text.len(),
         TranscriptEvent::ToolResult { output, .. } => output.len(),

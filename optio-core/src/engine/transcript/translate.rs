@@ -141,10 +141,7 @@ mod tests {
         }
 
         fn preflight(&self) -> Preflight {
-            Preflight {
-                version: Command::new("sayer"),
-                remedy: String::new(),
-            }
+            Preflight::new(Command::new("sayer"), String::new())
         }
     }
 

@@ -10,4 +10,5 @@ mod money;
 mod periodic;
 mod replay;
 mod replicas;
+mod shares;
 mod world;

@@ -1,0 +1,163 @@
+//! A line of Copilot CLI's stream as events, and its file about what was used.
+
+use optio_core::{
+    failure::ReportedError,
+    money::{Usage, Usd},
+    transcript::{SessionId, TranscriptEvent, UsageOf},
+};
+use serde_json::Value;
+
+use crate::{
+    json::{content, count, raw, status, string, text, typed},
+    price::PriceTable,
+};
+
+pub(super) fn events(line: &str) -> Vec<TranscriptEvent> {
+    let Some((value, kind)) = typed(line) else {
+        return raw(line);
+    };
+    let data = &value["data"];
+    let events = match kind.as_str() {
+        "assistant.message" => message(data),
+        "tool.execution_start" => call(data).into_iter().collect(),
+        "tool.execution_complete" => tool_result(data).into_iter().collect(),
+        "user.message" | "system.message" => note(string(&data["content"])),
+        "session.info" | "session.warning" => note(string(&data["message"])),
+        "assistant.turn_retry" => {
+            note(string(&data["reason"]).map(|why| format!("trying again: {why}")))
+        }
+        "session.error" => error(data, "errorType", "message"),
+        "model.call_failure" => error(data, "errorCode", "errorMessage"),
+        "abort" => aborted(data),
+        "result" => result(&value),
+        _ => Vec::new(),
+    };
+    if !events.is_empty() {
+        return events;
+    }
+    // what only says that something goes on is told by its name
+    let passing = value["ephemeral"].as_bool().unwrap_or(false);
+    let turn = matches!(kind.as_str(), "assistant.turn_start" | "assistant.turn_end");
+    if passing || turn {
+        vec![TranscriptEvent::System { text: kind }]
+    } else {
+        raw(line)
+    }
+}
+
+fn note(text: Option<String>) -> Vec<TranscriptEvent> {
+    text.map(|text| TranscriptEvent::System { text })
+        .into_iter()
+        .collect()
+}
+
+/// What it thought and said. The tools it asks for are told when they start.
+fn message(data: &Value) -> Vec<TranscriptEvent> {
+    let thought = string(&data["reasoningText"]).map(|text| TranscriptEvent::Thinking { text });
+    let said = string(&data["content"]).map(|text| TranscriptEvent::Text { text });
+    let events: Vec<_> = [thought, said].into_iter().flatten().collect();
+    let asks = data["toolRequests"].as_array().map_or(0, Vec::len);
+    if events.is_empty() && asks > 0 {
+        return note(Some(format!("asks for {asks} tools")));
+    }
+    events
+}
+
+fn call(data: &Value) -> Option<TranscriptEvent> {
+    Some(TranscriptEvent::ToolCall {
+        id: string(&data["toolCallId"])?,
+        name: string(&data["toolName"])?,
+        input: data["arguments"].clone(),
+    })
+}
+
+fn tool_result(data: &Value) -> Option<TranscriptEvent> {
+    let output = match content(&data["result"]["content"]) {
+        output if output.is_empty() => content(&data["error"]["message"]),
+        output => output,
+    };
+    let exit_code = data["shellExecution"]["exitCode"].as_i64().unwrap_or(0);
+    Some(TranscriptEvent::ToolResult {
+        id: string(&data["toolCallId"])?,
+        output,
+        failed: !data["success"].as_bool().unwrap_or(true) || exit_code != 0,
+    })
+}
+
+fn error(data: &Value, kind: &str, message: &str) -> Vec<TranscriptEvent> {
+    let http_status = status(&data["statusCode"]);
+    let Some(message) = string(&data[message]) else {
+        return Vec::new();
+    };
+    // the error of a `query` may be any; its status and words tell which
+    let kind = string(&data[kind]).filter(|kind| kind != "query");
+    vec![TranscriptEvent::Error {
+        error: ReportedError {
+            kind,
+            http_status,
+            message,
+            resets_at: None,
+        },
+    }]
+}
+
+fn aborted(data: &Value) -> Vec<TranscriptEvent> {
+    vec![TranscriptEvent::Error {
+        error: ReportedError {
+            kind: Some("interrupted".to_owned()),
+            message: format!(
+                "stopped: {}",
+                text(&data["reason"]).unwrap_or("no reason told")
+            ),
+            ..ReportedError::default()
+        },
+    }]
+}
+
+/// The closing word. It is the only line that names the session.
+fn result(value: &Value) -> Vec<TranscriptEvent> {
+    let Some(exit_code) = value["exitCode"].as_i64() else {
+        return Vec::new();
+    };
+    let session = string(&value["sessionId"]).map(|id| TranscriptEvent::Session {
+        id: SessionId(id),
+        model: None,
+        version: None,
+    });
+    let result = TranscriptEvent::Result {
+        failed: exit_code != 0,
+        summary: String::new(),
+    };
+    session.into_iter().chain([result]).collect()
+}
+
+/// What the session has used, from the file that `--usage-output-file` names: in all its runs.
+pub(super) fn usage(file: &str, prices: &PriceTable) -> Option<TranscriptEvent> {
+    let file: Value = serde_json::from_str(file).ok()?;
+    let models = file["modelMetrics"].as_object()?;
+    let used = |metrics: &Value| {
+        let tokens = |field: &str| count(&metrics["usage"][field]);
+        Usage {
+            cost: Usd::ZERO,
+            input_tokens: tokens("inputTokens"),
+            cached_tokens: tokens("cacheReadTokens"),
+            output_tokens: tokens("outputTokens"),
+        }
+    };
+    let mut total = Usage::default();
+    for metrics in models.values() {
+        total += used(metrics);
+    }
+    let costs = models
+        .iter()
+        .map(|(model, metrics)| Some(prices.find(model)?.of(&used(metrics))));
+    let costs: Option<Vec<Usd>> = costs.collect();
+    total.cost = costs
+        .into_iter()
+        .flatten()
+        .fold(Usd::ZERO, |sum, cost| sum + cost);
+    Some(TranscriptEvent::Usage {
+        total,
+        of: UsageOf::Session,
+    })
+}

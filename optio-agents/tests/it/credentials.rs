@@ -1,0 +1,151 @@
+//! Credentials: whoever an agent works for, and however it shows that, no secret is where others can see it.
+
+use optio_agents::{claude_code, codex, copilot, gemini, opencode};
+use optio_core::{agent::Agent, run::RunKind, secret::Secret, transcript::SessionId};
+
+use crate::commands::spec;
+
+const SECRET: &str = "the-secret-of-the-account";
+
+/// What MCP servers are started with is secret too.
+const MCP: &str = r#"{"mcpServers": {
+    "docs": {"command": "docs-server", "env": {"DOCS_KEY": "the-secret-of-a-server"}},
+    "shop": {"url": "https://shop.example/mcp", "headers": {"Authorization": "Bearer the-secret-of-a-server"}}
+}}"#;
+
+/// Every adapter, with every way to show who it works for.
+fn everybody() -> Vec<Box<dyn Agent>> {
+    let secret = || Secret::new(SECRET);
+    let mcp = || Secret::new(MCP);
+    let mut all: Vec<Box<dyn Agent>> = Vec::new();
+    for auth in [
+        claude_code::Auth::Workspace,
+        claude_code::Auth::ApiKey(secret()),
+        claude_code::Auth::OAuthToken(secret()),
+        claude_code::Auth::GatewayToken(secret()),
+        claude_code::Auth::Bedrock {
+            region: "eu-west-1".to_owned(),
+            token: secret(),
+        },
+        claude_code::Auth::Vertex {
+            project: "shop".to_owned(),
+            region: "global".to_owned(),
+        },
+    ] {
+        let agent = claude_code::ClaudeCode::default().with_auth(auth);
+        all.push(Box::new(agent.with_mcp_servers(mcp())));
+    }
+    for auth in [codex::Auth::Workspace, codex::Auth::ApiKey(secret())] {
+        let agent = codex::Codex::default().with_auth(auth);
+        let agent = agent.with_base_url("https://gateway.example/v1");
+        all.push(Box::new(agent.with_mcp_servers(mcp())));
+    }
+    all.push(Box::new(gemini::Gemini::default()));
+    for auth in [
+        gemini::Auth::ApiKey(secret()),
+        gemini::Auth::VertexKey(secret()),
+        gemini::Auth::Vertex {
+            project: "shop".to_owned(),
+            location: "global".to_owned(),
+            credentials: Some(secret()),
+        },
+        gemini::Auth::Login(secret()),
+    ] {
+        let agent = gemini::Gemini::default().with_auth(auth);
+        all.push(Box::new(agent.with_mcp_servers(mcp())));
+    }
+    for auth in [
+        opencode::Auth::Workspace,
+        opencode::Auth::Provider(opencode::Provider::new("anthropic").with_key(secret())),
+        opencode::Auth::Logins(secret()),
+        opencode::Auth::Bedrock {
+            region: "eu-west-1".to_owned(),
+            token: secret(),
+        },
+        opencode::Auth::Vertex {
+            project: "shop".to_owned(),
+            location: "global".to_owned(),
+        },
+    ] {
+        let agent = opencode::OpenCode::default().with_auth(auth);
+        all.push(Box::new(agent.with_mcp_servers(mcp())));
+    }
+    for auth in [
+        copilot::Auth::Workspace,
+        copilot::Auth::GitHubToken(secret()),
+        copilot::Auth::Provider {
+            kind: copilot::ProviderKind::OpenAi,
+            base_url: "https://gateway.example/v1".to_owned(),
+            key: Some(secret()),
+        },
+    ] {
+        let agent = copilot::Copilot::default().with_auth(auth);
+        all.push(Box::new(agent.with_mcp_servers(mcp())));
+    }
+    all
+}
+
+#[test]
+fn no_secret_is_in_an_argument_in_the_open_environment_or_in_the_worktree() {
+    let everybody = everybody();
+    assert!(everybody.len() > 20);
+    for agent in everybody {
+        let who = format!("{agent:?}");
+        let mut first = spec(RunKind::First);
+        first.model = Some("provider/model".to_owned());
+        let mut resumed = spec(RunKind::ResumeCi);
+        let session = match agent.name() {
+            "opencode" => "ses_e048df49bffebOWc7FP7b1wEAI",
+            _ => "7cc437f3-6b70-4bd6-9e47-b71096f0167d",
+        };
+        resumed.resume = Some(SessionId(session.to_owned()));
+        for run in [first, resumed] {
+            let command = agent.command(&run).unwrap();
+            let open = command.args.iter().chain(command.env.values());
+            for text in open.chain([&command.program]) {
+                assert!(!text.contains("the-secret"), "{who}: {text}");
+            }
+            let inside = format!("{}/", run.worktree.as_str());
+            for path in command.files.keys() {
+                assert!(!path.as_str().starts_with(&inside), "{who}: {path}");
+            }
+            assert!(!String::from_utf8_lossy(&command.stdin).contains("the-secret"));
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_shown_by_an_agent_that_is_logged() {
+    for agent in everybody() {
+        assert!(
+            !format!("{agent:?}").contains("the-secret"),
+            "{}",
+            agent.name()
+        );
+    }
+}
+
+#[test]
+fn whoever_has_credentials_hands_them_over() {
+    for agent in everybody() {
+        let mut run = spec(RunKind::First);
+        run.model = Some("provider/model".to_owned());
+        let command = agent.command(&run).unwrap();
+        let secrets = command
+            .secret_env
+            .values()
+            .map(|secret| secret.expose().to_owned());
+        let files = command.files.values();
+        let files = files.map(|content| String::from_utf8_lossy(content).into_owned());
+        let handed: Vec<String> = secrets.chain(files).collect();
+        let account = agent.account().unwrap();
+        // an account that can be told from another is known by its secret
+        let is_known =
+            account.as_str().matches(':').count() == 2 && !account.as_str().contains("vertex:");
+        assert_eq!(
+            handed.iter().any(|text| text.contains(SECRET)),
+            is_known || account.as_str().contains("vertex:") && agent.name() == "gemini",
+            "{account}"
+        );
+    }
+}
