@@ -19,6 +19,7 @@ mod gate;
 mod merged;
 mod broken_off;
 mod refused;
+mod told;
 #[path = "../process/room.rs"]
 #[allow(dead_code, reason = "the tests without agents use the rest of it")]
 mod room;
@@ -45,7 +46,7 @@ macro_rules! stories {
 }
 
 /// All of them, by name.
-const STORIES: [(&str, Story); 7] = stories![
+const STORIES: [(&str, Story); 8] = stories![
     merged::a_task_goes_from_the_queue_to_a_merged_pull_request,
     merged::red_checks_resume_the_session,
     broken_off::an_agent_goes_on_while_its_server_is_killed_and_is_adopted_by_the_next,
@@ -53,6 +54,7 @@ const STORIES: [(&str, Story); 7] = stories![
     refused::a_refused_key_pauses_its_account_at_once,
     refused::credentials_of_the_machine_are_not_used,
     refused::a_limit_is_waited_for_and_the_session_goes_on,
+    told::what_is_said_is_heard_at_once_or_by_the_next_run,
 ];
 
 fn main() -> ExitCode {

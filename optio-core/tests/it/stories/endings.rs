@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use optio_core::{
-    failure::FailureClass,
+    failure::{FailureClass, ReportedError},
     memory::{Signal, SpawnedRun, Step, diligent},
     repo::{AttemptLimits, RepoSettings},
     run::RunOutcome,
     task::{StateName, Task, TaskState},
+    transcript::TranscriptEvent,
     worktree::WorktreeState,
 };
 
@@ -42,6 +43,72 @@ fn class_of(task: &Task) -> FailureClass {
         TaskState::Failed { failure, .. } => failure.class,
         state => panic!("the task is {}", state.name()),
     }
+}
+
+/// What an agent reports as an error.
+fn reports(kind: &str) -> Step {
+    let error = ReportedError {
+        kind: Some(kind.to_owned()),
+        ..ReportedError::default()
+    };
+    let event = TranscriptEvent::Error { error };
+    Step::Print(serde_json::to_string(&event).unwrap())
+}
+
+/// Those that a person has to look at; limits, budgets, time and silence have stories of their own.
+#[tokio::test(start_paused = true)]
+async fn every_ending_is_told_from_the_others_and_loses_no_work() {
+    let endings = [
+        (
+            "it calls its work a failure",
+            vec![Step::Fail("no idea".to_owned())],
+        ),
+        ("it gives up with a code", vec![Step::Exit(3)]),
+        (
+            "it ran out of turns",
+            vec![reports("max_turns"), Step::Exit(1)],
+        ),
+        (
+            "it was refused",
+            vec![reports("invalid_api_key"), Step::Exit(1)],
+        ),
+        ("somebody ends it", vec![Step::Exit(143)]),
+        ("it is killed", vec![Step::Crash]),
+        ("its program is not there", vec![Step::Exit(127)]),
+        ("it is over without a word", vec![Step::Vanish]),
+    ];
+    let mut table = Vec::new();
+    for (name, then) in endings {
+        let world = World::new(one_attempt()).await;
+        let ending = then.clone();
+        world.agents_do(move |run| match run.attempt {
+            1 => half_done(ending.clone())(run),
+            _ => vec![Step::Fail("and again".to_owned())],
+        });
+        let task = world.submit("Add a cart").await;
+        let running = world.run();
+        world.until(task, StateName::Failed).await;
+        let Some(RunOutcome::Failed { failure, rescue }) =
+            world.runs(task).await[0].outcome().cloned()
+        else {
+            panic!("{name}")
+        };
+        assert!(rescue.is_some(), "{name}");
+        assert_eq!(world.rescued(), ["committed.txt", "uncommitted.txt"]);
+        assert_eq!(world.runtime.processes(), []);
+        table.push(format!("{name}: {}, {}", failure.class, failure.retry));
+        running.drain().await;
+    }
+    assert_snapshot!(table.join("\n"), @r"
+    it calls its work a failure: agent_reported, attempt
+    it gives up with a code: agent_crashed, attempt
+    it ran out of turns: max_turns, attempt
+    it was refused: auth_expired, never
+    somebody ends it: interrupted, free
+    it is killed: agent_crashed, attempt
+    its program is not there: agent_not_installed, never
+    it is over without a word: workspace_lost, free
+    ");
 }
 
 #[tokio::test(start_paused = true)]
