@@ -56,6 +56,9 @@ pub(crate) fn behave(
     }
 }
 
+/// The report of a provider that does not accept the credentials.
+const REFUSED: &str = r#"{"type":"error","error":{"http_status":401,"message":"no such key"}}"#;
+
 struct Script<'a> {
     run: &'a SpawnedRun,
     dice: &'a Dice,
@@ -127,7 +130,11 @@ impl Script<'_> {
                         .push(Step::commit(format!("The end of {}", self.run.run)));
                 }
                 self.say();
-                self.steps.push(Step::Exit(0));
+                self.steps.push(if self.dice.hits(4_000) {
+                    Step::HearAll
+                } else {
+                    Step::Exit(0)
+                });
             }
             62..68 => self.steps.push(Step::Crash),
             68..72 => self.steps.push(Step::Lie),
@@ -152,6 +159,14 @@ impl Script<'_> {
             93..95 => {
                 self.steps.push(Step::Wait(Duration::from_secs(3 * 3600)));
                 self.steps.push(Step::Exit(0));
+            }
+            95..97 => {
+                // it tries again for a while
+                for _ in 0..5 {
+                    self.steps.push(Step::Print(REFUSED.to_owned()));
+                    self.pause(60_000);
+                }
+                self.steps.push(Step::Exit(1));
             }
             _ => self.steps.push(Step::Exit(0)),
         }

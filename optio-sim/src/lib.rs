@@ -203,6 +203,8 @@ async fn tell(world: &World, places: &[Place], calm: &CancellationToken) {
     let mut quiet = 0;
     while quiet < 4 {
         tokio::time::sleep(Duration::from_secs(30)).await;
+        // an account whose credentials were refused waits for nobody but a person
+        people.resume_accounts().await;
         let open = settle::unsettled(world);
         quiet = if open.is_empty() { quiet + 1 } else { 0 };
         if Instant::now() > deadline {

@@ -52,9 +52,35 @@ impl People<'_> {
             58..70 => self.push(),
             70..84 => self.review(),
             84..90 => self.merge_elsewhere(),
-            90..94 => self.close_elsewhere(),
+            90..93 => self.close_elsewhere(),
+            93..97 => self.message().await,
+            97 => self.resume_accounts().await,
             _ => {
                 let _ = self.desk.retry_failed(None).await;
+            }
+        }
+    }
+
+    /// Somebody says something to an agent.
+    async fn message(&self) {
+        let tasks = self.world.ledger.tasks();
+        let Some(task) = self.dice.pick(&tasks) else {
+            return;
+        };
+        let text = format!("message {}", self.dice.next());
+        self.world
+            .ledger
+            .note(|| format!("people: {text} to {}", task.id));
+        if let Err(error) = self.desk.message(task.id, &text).await {
+            self.world.ledger.note(|| format!("people: {error}"));
+        }
+    }
+
+    /// Somebody looks after the accounts, and says that they can go on.
+    pub(crate) async fn resume_accounts(&self) {
+        for account in self.desk.accounts().await.unwrap_or_default() {
+            if let Err(error) = self.desk.resume_account(&account.name).await {
+                self.world.ledger.note(|| format!("people: {error}"));
             }
         }
     }

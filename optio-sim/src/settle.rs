@@ -13,7 +13,7 @@ use optio_core::{
     run::{Run, RunOutcome},
     runtime::{Runtime, WorkspaceHealth},
     task::{AttentionReason, Completion, StateName, Task, TaskRole, TaskState},
-    transcript::{LogCursor, TranscriptEvent},
+    transcript::{LogCursor, LogEntry, TranscriptEvent},
 };
 
 use crate::{agents, world::World};
@@ -227,6 +227,29 @@ fn costs_add_up(world: &World, task: &Task) {
     }
 }
 
+/// Every message was told to some run, to none of them twice; or it still waits for one.
+fn messages_are_heard(world: &World, task: &Task, entries: &[LogEntry]) {
+    let mut told = std::collections::BTreeSet::new();
+    let mut last = (0, 0);
+    for entry in entries {
+        if let TranscriptEvent::Message { number, .. } = entry.event {
+            let this = (entry.cursor.run, number);
+            if this <= last {
+                let detail = format!("{} was told message {number} again", task.id);
+                world.ledger.broke("a message is told once", detail);
+            }
+            last = this;
+            told.insert(number);
+        }
+    }
+    let waits = |number| task.messages.iter().any(|it| it.number == number);
+    let lost = (1..=task.last_message).find(|number| !told.contains(number) && !waits(*number));
+    if let Some(number) = lost {
+        let detail = format!("message {number} of {} is nowhere", task.id);
+        world.ledger.broke("no message is lost", detail);
+    }
+}
+
 /// Every line of every agent is in the log once, in order; and all of them if the run came to its end by itself.
 async fn log_is_whole(world: &World, desk: &Optio, task: &Task) {
     let Ok(entries) = desk
@@ -236,6 +259,7 @@ async fn log_is_whole(world: &World, desk: &Optio, task: &Task) {
     else {
         return;
     };
+    messages_are_heard(world, task, &entries);
     let spawned = world.facts.runtime.spawned();
     for run in world.ledger.runs().iter().filter(|run| run.task == task.id) {
         let mine = entries

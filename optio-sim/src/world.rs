@@ -8,6 +8,7 @@ use std::{
 
 use optio_core::{
     Clock, Limits, Optio, Result,
+    account::AccountName,
     agent::Agent,
     engine::{Ports, Settings},
     event_bus::EventBus,
@@ -94,7 +95,7 @@ impl World {
                 runtime: Arc::new(runtime),
                 agents: BTreeMap::from([(
                     "memory".to_owned(),
-                    Arc::new(MemoryAgent::new()) as Arc<dyn Agent>,
+                    Arc::new(agent()) as Arc<dyn Agent>,
                 )]),
                 forges: vec![Arc::new(forge)],
                 tickets: Vec::new(),
@@ -324,3 +325,10 @@ fn checks(
 
 /// Longer than any wait of the engine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10 * 3600);
+
+/// The one agent: it can be told something while it is at work, and all its runs work with one account.
+fn agent() -> MemoryAgent {
+    MemoryAgent::new()
+        .with_account(AccountName::unseen("memory", "sim"))
+        .that_listens()
+}

@@ -18,7 +18,7 @@ use optio_core::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{law::Law, work::Work};
+use super::{accounts::Accounts, law::Law, work::Work};
 
 /// How many of the last events are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,7 @@ pub(crate) struct Book {
     pub(super) runs: BTreeMap<RunId, Run>,
     pub(super) repos: BTreeMap<RepoId, Repo>,
     pub(super) work: Work,
+    pub(super) accounts: Accounts,
     /// Heads that the forge called fit to be merged.
     pub(super) green: BTreeSet<CommitId>,
     pub(super) global: u32,
@@ -103,6 +104,7 @@ impl Ledger {
                 runs: BTreeMap::new(),
                 repos: BTreeMap::new(),
                 work: Work::default(),
+                accounts: Accounts::default(),
                 green: BTreeSet::new(),
                 global,
             }),

@@ -1,8 +1,9 @@
 //! Watching: decorators next to the ports in memory that see everything that truly happens, and hold it against the
 //! invariants at once.
 
-mod ledger;
+mod accounts;
 mod law;
+mod ledger;
 mod work;
 mod store;
 mod runtime;

@@ -149,6 +149,9 @@ impl Ledger {
                 }
                 Write::NewRun(run) => {
                     broken.extend(book.new_run(run));
+                    let replicas = book.replicas;
+                    let started = book.accounts.start(run, replicas);
+                    broken.extend(started.map(|how| ("a paused account starts nothing", how)));
                     drop(book);
                     self.note(|| {
                         format!("{} placed for {} in {}", run.id, run.task, run.workspace)
@@ -194,6 +197,16 @@ impl Ledger {
                             format!("log of {task} without the offset that it covers"),
                         ));
                     }
+                }
+                Write::Pause(pause) => {
+                    book.accounts.pause(pause);
+                    drop(book);
+                    self.note(|| pause.to_string());
+                }
+                Write::Lift(account, until) => {
+                    book.accounts.lift(account, *until);
+                    drop(book);
+                    self.note(|| format!("the account {account} is not paused any more"));
                 }
                 Write::Repo(repo) => {
                     book.repos.insert(repo.id, repo.clone());
