@@ -12,7 +12,7 @@ use optio_core::{
     transcript::{Failed, SessionId, TranscriptEvent},
 };
 
-use super::{every_agent, recording, recordings};
+use super::{every_agent, manifests::agent, recording, recordings};
 use crate::commands::spec;
 
 fn claude(case: &str) -> super::Recording {
@@ -91,7 +91,12 @@ fn the_prompt_is_all_that_is_ever_read() {
         let command = agent.command(&spec(RunKind::First)).unwrap();
         assert!(!command.args.iter().any(|arg| arg.contains("fix it")));
         if agent.message("more").is_none() {
-            assert_eq!(command.stdin, "fix it", "{}", agent.name());
+            let mut files = command.files.values();
+            assert!(
+                command.stdin == "fix it" || files.any(|content| content == "fix it"),
+                "{}",
+                agent.name()
+            );
             assert_eq!(command.stdin_end, InputEnd::AtOnce, "{}", agent.name());
         }
     }
@@ -291,8 +296,8 @@ fn a_limit_that_was_hit_says_when_to_come_back() {
 fn no_recording_ends_for_no_known_reason() {
     for (name, agent) in every_agent() {
         for recording in recordings(name) {
-            let report = recording.report(&*agent, Usage::default());
-            if let AgentVerdict::Failed(failure) = recording.verdict(&*agent, &report, None) {
+            let report = recording.report(&**agent, Usage::default());
+            if let AgentVerdict::Failed(failure) = recording.verdict(&**agent, &report, None) {
                 let case = &recording.case;
                 assert_ne!(failure.class, FailureClass::Unknown, "{name} {case}");
             }
@@ -486,5 +491,33 @@ fn a_tool_that_was_not_allowed_is_told_though_the_run_is_called_a_success() {
             matches!(event, TranscriptEvent::ToolResult { failed: true, .. })
         };
         assert!(events.iter().any(failed), "{name}");
+    }
+}
+
+#[test]
+fn qwen_ends_without_a_closing_word_when_it_has_had_its_turns() {
+    let failure = recording("qwen", "max-turns").failure(&agent("qwen"));
+    assert_eq!(failure.class, FailureClass::MaxTurns);
+    assert!(!recording("qwen", "max-turns").stdout.contains("\"result\""));
+}
+
+#[test]
+fn what_qwen_says_in_the_place_of_the_model_is_no_answer() {
+    let report = recording("qwen", "auth-401").report(&agent("qwen"), Usage::default());
+    assert_eq!(report.last_words, "");
+    assert!(report.error.is_some());
+}
+
+#[test]
+fn aider_exits_with_0_whatever_happens_and_its_own_words_tell() {
+    let agent = agent("aider");
+    for (case, class) in [
+        ("auth-401", FailureClass::AuthExpired),
+        ("model-not-found", FailureClass::ModelNotFound),
+        ("context-length", FailureClass::ContextLength),
+    ] {
+        let recording = recording("aider", case);
+        assert_eq!(recording.status(), ExitStatus::SUCCESS, "{case}");
+        assert_eq!(recording.failure(&agent).class, class, "{case}");
     }
 }
