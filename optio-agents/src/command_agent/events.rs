@@ -172,7 +172,7 @@ impl Event {
                 failed: failed.clone().unwrap_or(Failed::Never),
             },
             Kind::Usage => What::Usage(UsageFields {
-                of: of.unwrap_or_default(),
+                of: of.clone().unwrap_or_default(),
                 counts: counts.unwrap_or_default(),
                 cost: fields.may("cost")?,
                 input: fields.may("input")?,
@@ -360,7 +360,7 @@ impl UsageFields {
                 cached_tokens: cached,
                 output_tokens: tokens(output),
             },
-            of: self.of,
+            of: self.of.clone(),
         })
     }
 }
