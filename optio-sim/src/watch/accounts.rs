@@ -11,6 +11,9 @@ use tokio::time::Instant;
 /// How long a call may be on its way: a run that was placed by then may not have seen the pause.
 const SLOW: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// The most replicas that there are.
+const REPLICAS: u32 = 3;
+
 /// The pauses that are stored.
 #[derive(Debug, Default)]
 pub(super) struct Accounts(BTreeMap<AccountName, Known>);
@@ -44,13 +47,13 @@ impl Accounts {
     }
 
     /// A run is placed. Each replica may be at it when the pause is stored, and be frozen for long before its commit.
-    pub(super) fn start(&mut self, run: &Run, replicas: u32) -> Option<String> {
+    pub(super) fn start(&mut self, run: &Run) -> Option<String> {
         let known = self.0.get_mut(run.account.as_ref()?)?;
         let paused = known.pause.until > PauseEnd::At(run.started_at);
         if !paused || known.since.elapsed() < SLOW {
             return None;
         }
         known.started += 1;
-        (known.started > replicas).then(|| format!("{} is placed although {}", run.id, known.pause))
+        (known.started > REPLICAS).then(|| format!("{} is placed although {}", run.id, known.pause))
     }
 }

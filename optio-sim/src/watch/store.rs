@@ -149,8 +149,7 @@ impl Ledger {
                 }
                 Write::NewRun(run) => {
                     broken.extend(book.new_run(run));
-                    let replicas = book.replicas;
-                    let started = book.accounts.start(run, replicas);
+                    let started = book.accounts.start(run);
                     broken.extend(started.map(|how| ("a paused account starts nothing", how)));
                     drop(book);
                     self.note(|| {

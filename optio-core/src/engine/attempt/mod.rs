@@ -8,6 +8,7 @@ mod place;
 mod prepare;
 mod rescue;
 mod settle;
+mod watchdog;
 
 use std::time::Duration;
 
