@@ -106,10 +106,8 @@ fn almost_real() -> impl Strategy<Value = Value> {
 }
 
 fn nothing_is_lost(line: &str) -> Result<(), TestCaseError> {
-    let agents = every_agent().iter();
-    agents
-        .map(|(name, agent)| is_kept(name, &**agent, line))
-        .collect()
+    let mut agents = every_agent().iter();
+    agents.try_for_each(|(name, agent)| is_kept(name, &**agent, line))
 }
 
 fn is_kept(name: &str, agent: &dyn Agent, line: &str) -> Result<(), TestCaseError> {
