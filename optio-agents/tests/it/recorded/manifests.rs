@@ -5,7 +5,7 @@ use std::path::Path;
 use optio_agents::command_agent::CommandAgent;
 use optio_core::{
     agent::{Agent, AgentVerdict, Ending},
-    failure::ExitStatus,
+    failure::{ExitStatus, FailureClass},
     money::Usage,
     run::RunKind,
     transcript::{RunReport, SessionId},
@@ -252,4 +252,32 @@ fn what_finishes_a_run_is_what_the_manifest_says() {
     disk_full
     agent_crashed
     "#);
+}
+
+#[test]
+fn qwen_ends_without_a_closing_word_when_it_has_had_its_turns() {
+    let failure = recording("qwen", "max-turns").failure(&agent("qwen"));
+    assert_eq!(failure.class, FailureClass::MaxTurns);
+    assert!(!recording("qwen", "max-turns").stdout.contains("\"result\""));
+}
+
+#[test]
+fn what_qwen_says_in_the_place_of_the_model_is_no_answer() {
+    let report = recording("qwen", "auth-401").report(&agent("qwen"), Usage::default());
+    assert_eq!(report.last_words, "");
+    assert!(report.error.is_some());
+}
+
+#[test]
+fn aider_exits_with_0_whatever_happens_and_its_own_words_tell() {
+    let agent = agent("aider");
+    for (case, class) in [
+        ("auth-401", FailureClass::AuthExpired),
+        ("model-not-found", FailureClass::ModelNotFound),
+        ("context-length", FailureClass::ContextLength),
+    ] {
+        let recording = recording("aider", case);
+        assert_eq!(recording.status(), ExitStatus::SUCCESS, "{case}");
+        assert_eq!(recording.failure(&agent).class, class, "{case}");
+    }
 }

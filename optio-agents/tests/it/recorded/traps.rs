@@ -12,7 +12,7 @@ use optio_core::{
     transcript::{Failed, SessionId, TranscriptEvent},
 };
 
-use super::{every_agent, manifests::agent, recording, recordings};
+use super::{every_agent, recording, recordings};
 use crate::commands::spec;
 
 fn claude(case: &str) -> super::Recording {
@@ -491,33 +491,5 @@ fn a_tool_that_was_not_allowed_is_told_though_the_run_is_called_a_success() {
             matches!(event, TranscriptEvent::ToolResult { failed: true, .. })
         };
         assert!(events.iter().any(failed), "{name}");
-    }
-}
-
-#[test]
-fn qwen_ends_without_a_closing_word_when_it_has_had_its_turns() {
-    let failure = recording("qwen", "max-turns").failure(&agent("qwen"));
-    assert_eq!(failure.class, FailureClass::MaxTurns);
-    assert!(!recording("qwen", "max-turns").stdout.contains("\"result\""));
-}
-
-#[test]
-fn what_qwen_says_in_the_place_of_the_model_is_no_answer() {
-    let report = recording("qwen", "auth-401").report(&agent("qwen"), Usage::default());
-    assert_eq!(report.last_words, "");
-    assert!(report.error.is_some());
-}
-
-#[test]
-fn aider_exits_with_0_whatever_happens_and_its_own_words_tell() {
-    let agent = agent("aider");
-    for (case, class) in [
-        ("auth-401", FailureClass::AuthExpired),
-        ("model-not-found", FailureClass::ModelNotFound),
-        ("context-length", FailureClass::ContextLength),
-    ] {
-        let recording = recording("aider", case);
-        assert_eq!(recording.status(), ExitStatus::SUCCESS, "{case}");
-        assert_eq!(recording.failure(&agent).class, class, "{case}");
     }
 }
