@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use optio_agents::{claude_code::ClaudeCode, codex::Codex};
+use optio_agents::{
+    claude_code::ClaudeCode, codex::Codex, copilot::Copilot, gemini::Gemini, opencode::OpenCode,
+};
 use optio_core::{
     agent::{Agent, AgentVerdict},
     classify::{Refusal, refusal},
@@ -33,9 +35,12 @@ fn stopped(events: &[TranscriptEvent]) -> Option<(Refusal, usize)> {
 
 #[test]
 fn a_program_that_is_refused_is_stopped_at_the_first_word_of_it_and_no_other_is() {
-    let agents: [(&str, &dyn Agent); 2] = [
+    let agents: [(&str, &dyn Agent); 5] = [
         ("claude", &ClaudeCode::default()),
         ("codex", &Codex::default()),
+        ("gemini", &Gemini::default()),
+        ("opencode", &OpenCode::default()),
+        ("copilot", &Copilot::default()),
     ];
     let mut table = Vec::new();
     for (name, agent) in agents {
