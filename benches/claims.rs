@@ -12,11 +12,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use optio_benches::{
-    Better, Folder, Latencies, Report, Row, Target, fresh_task, median, numbered_repo, template,
+    Better, Folder, Latencies, Report, Row, Target, fresh_task, jobs, median, numbered_repo,
+    repo_ids, template,
 };
 use optio_core::{
     Clock, SystemClock,
-    clock::later,
     id::RepoId,
     memory::MemoryQueue,
     queue::{Job, Queue, QueueLimits},
@@ -40,7 +40,7 @@ async fn main() -> Result<()> {
         "claims",
         "what a claim costs when many tasks of 200 repositories wait",
     )?;
-    let repos: Vec<RepoId> = (0..REPOS).map(|_| RepoId::generate(&SystemClock)).collect();
+    let repos = repo_ids(REPOS);
     let mut few = None;
     for count in [1_000, 10_000, 100_000] {
         let (mut p50, mut p99, mut bare) = (Vec::new(), Vec::new(), Vec::new());
@@ -74,19 +74,6 @@ async fn main() -> Result<()> {
         rebuilt(10_000).await?,
     ));
     report.end()
-}
-
-async fn jobs(repos: &[RepoId], count: usize) -> Result<Vec<Job>> {
-    let template = template().await?;
-    let start = SystemClock.now();
-    let jobs = (0..count).zip(repos.iter().cycle()).map(|(n, repo)| Job {
-        task: fresh_task(&template.task).id,
-        repo: *repo,
-        priority: i32::try_from(n % 7).unwrap_or(0) * 10,
-        since: later(start, Duration::from_millis(u64::try_from(n).unwrap_or(0))),
-        not_before: None,
-    });
-    Ok(jobs.collect())
 }
 
 async fn filled(jobs: Vec<Job>) -> Result<MemoryQueue> {

@@ -27,7 +27,7 @@ use optio_core::{
     repo::RepoSettings,
     run::WorkerId,
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, Piece,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset, Piece,
         RunStatus, Runtime, WorkspaceSpec,
     },
     store::Store,
@@ -404,6 +404,15 @@ impl Runtime for Feed {
             feed: self.clone(),
             rest: self.spool.slice(from.min(self.spool.len())..),
         }))
+    }
+
+    async fn feed(
+        &self,
+        workspace: WorkspaceId,
+        run: RunId,
+        input: Input,
+    ) -> optio_core::Result<()> {
+        self.runtime.feed(workspace, run, input).await
     }
 
     async fn status(&self, _workspace: WorkspaceId, _run: RunId) -> optio_core::Result<RunStatus> {

@@ -24,8 +24,8 @@ use optio_core::{
     repo::RepoSettings,
     run::WorkerId,
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, RunStatus,
-        Runtime, WorkspaceSpec,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset,
+        RunStatus, Runtime, WorkspaceSpec,
     },
     transcript::TranscriptEvent,
     workspace::WorkspacePath,
@@ -349,6 +349,15 @@ impl Runtime for Watched {
         from: OutputOffset,
     ) -> optio_core::Result<Box<dyn Output>> {
         self.runtime.attach(workspace, run, from).await
+    }
+
+    async fn feed(
+        &self,
+        workspace: WorkspaceId,
+        run: RunId,
+        input: Input,
+    ) -> optio_core::Result<()> {
+        self.runtime.feed(workspace, run, input).await
     }
 
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> optio_core::Result<RunStatus> {

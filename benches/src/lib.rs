@@ -7,10 +7,18 @@ mod report;
 mod sample;
 mod disk;
 mod record;
+mod jobs;
+mod servers;
+mod peers;
+mod fleet;
 
 pub use self::{
     disk::{Folder, resident_mib},
+    fleet::{Backends, Fleet, Size, Worked},
+    jobs::{jobs, repo_ids},
+    peers::{NodePeer, pgbench, redis_benchmark},
     record::{Follows, Template, completed, fresh_task, numbered_repo, template, transition},
     report::{Better, Report, Row, Target},
     sample::{Latencies, drained_by, median},
+    servers::{Postgres, Redis, Syncs},
 };

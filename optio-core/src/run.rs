@@ -48,6 +48,12 @@ pub struct Run {
     pub resumes: Option<SessionId>,
     /// How far its output has been read and stored.
     pub progress: Progress,
+    /// The number of the last message that it was told.
+    #[serde(default)]
+    pub heard: u32,
+    /// How many bytes it was given to read, if its input stays open.
+    #[serde(default)]
+    pub input: u64,
     /// What its events add up to.
     pub report: RunReport,
     /// When it was placed.
@@ -181,8 +187,10 @@ pub enum StopReason {
     TimedOut,
     /// It was silent and idle for longer than it may be.
     Stalled,
-    /// It has spent what it may.
-    Budget,
+    /// To go on is of no use, or not allowed: its provider refuses it, or a budget is used up. This is what it fails from.
+    Failing(Failure),
+    /// It has said its closing word and does nothing more, but does not end.
+    Lingering,
 }
 
 /// What came of a run, decided from facts.

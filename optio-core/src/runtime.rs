@@ -60,6 +60,13 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
         from: OutputOffset,
     ) -> Result<Box<dyn Output>>;
 
+    /// Gives a run more to read, or ends its input. What it is given is a stream of bytes that begins with
+    /// [`Command::stdin`]: [`Input::More`] says where in it its bytes belong, so giving them once more does nothing, and
+    /// whoever does not know whether they were given can give them again. `NotFound` if no such run was started in this
+    /// workspace; `Conflict` if they would leave a gap, or if there is no open input: because the command did not ask for
+    /// one, or because it was ended, or with the run. To end an input that is not open is no error.
+    async fn feed(&self, workspace: WorkspaceId, run: RunId, input: Input) -> Result<()>;
+
     /// How a run is doing. `NotFound` if no such run was started in this workspace.
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> Result<RunStatus>;
 
@@ -130,8 +137,10 @@ pub struct Command {
     pub env: BTreeMap<String, String>,
     /// Secrets in its environment.
     pub secret_env: BTreeMap<String, Secret>,
-    /// What it reads; nothing, at once, if empty. An open pipe is never left to it.
+    /// What it reads, or the beginning of it.
     pub stdin: Bytes,
+    /// When that ends. Only a run that is [spawned](Runtime::spawn) can be given more; a short command never waits for it.
+    pub stdin_end: InputEnd,
     /// Files that are written before it starts, with mode 0600.
     pub files: BTreeMap<WorkspacePath, Bytes>,
 }
@@ -178,6 +187,13 @@ impl Command {
     #[must_use]
     pub fn stdin(mut self, stdin: impl Into<Bytes>) -> Self {
         self.stdin = stdin.into();
+        self
+    }
+
+    /// The same with an input that stays open: more of it may come.
+    #[must_use]
+    pub fn open_stdin(mut self) -> Self {
+        self.stdin_end = InputEnd::WhenTold;
         self
     }
 
@@ -276,6 +292,30 @@ pub enum Piece {
     Stderr(Bytes),
     /// All output was given and the process has ended; no status if it vanished without a trace.
     Ended(Option<ExitStatus>),
+}
+
+/// What a run is given to read while it is at work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// More of it.
+    More {
+        /// How many bytes stand before these, those of [`Command::stdin`] included.
+        at: u64,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// There is no more: once it has read everything, it comes to the end.
+    End,
+}
+
+/// When what a command reads comes to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InputEnd {
+    /// Behind its first bytes.
+    #[default]
+    AtOnce,
+    /// When somebody ends it; until then it may be given more.
+    WhenTold,
 }
 
 /// How a run is doing.

@@ -20,9 +20,11 @@ pub struct RedisOptions {
     pub connect_timeout: Duration,
     /// To get an answer.
     pub response_timeout: Duration,
-    /// A connection that only listens is asked this often whether it is alive, and who waits for a change looks at least
-    /// this often.
+    /// A connection that only listens is asked this often whether it is alive.
     pub heartbeat: Duration,
+    /// Who waits for a change looks at least this often: so soon a server that was emptied is noticed while nothing else
+    /// happens.
+    pub look: Duration,
 }
 
 impl Default for RedisOptions {
@@ -32,6 +34,7 @@ impl Default for RedisOptions {
             connect_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(3),
             heartbeat: Duration::from_secs(10),
+            look: Duration::from_secs(2),
         }
     }
 }
@@ -232,7 +235,7 @@ fn new_enough(info: &str) -> Result<String> {
 }
 
 /// The value of a field in the answer to INFO.
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines()
         .filter_map(|line| line.split_once(':'))
         .find_map(|(key, value)| (key == name).then_some(value.trim()))

@@ -16,11 +16,13 @@
 mod connect;
 mod error;
 mod event_bus;
+mod inspect;
 mod listener;
 mod queue;
 
 pub use self::{
     connect::{Redis, RedisOptions},
     event_bus::RedisEventBus,
+    inspect::Examination,
     queue::RedisQueue,
 };

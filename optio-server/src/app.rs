@@ -20,8 +20,6 @@ pub struct App {
     pub stopping: CancellationToken,
     /// WebSockets, which outlive their requests.
     pub streams: TaskTracker,
-    /// Held while the settings of a repository are read and written again.
-    pub(crate) changing_repos: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl App {
@@ -34,7 +32,6 @@ impl App {
             doctor: Arc::new(doctor),
             stopping: CancellationToken::new(),
             streams: TaskTracker::new(),
-            changing_repos: Arc::default(),
         }
     }
 

@@ -1,16 +1,14 @@
-//! Which backends make up the engine of `optio serve`: everything on this machine.
+//! Which backends make up the engine of `optio serve`: workspaces and forge on this machine, state where it is wanted.
 
 use std::{path::Path, sync::Arc};
 
 use optio_core::{
     Clock, Error, Result, SystemClock,
     engine::{Limits, Optio, Ports, Settings},
-    event_bus::EventBus,
-    memory::{MemoryBus, MemoryQueue},
     run::WorkerId,
 };
 use optio_local::{
-    LocalForge, LocalForgeOptions, SqliteStore,
+    LocalForge, LocalForgeOptions,
     runtime::{LocalRuntime, LocalRuntimeOptions},
 };
 
@@ -18,10 +16,12 @@ use crate::{
     agents::{agents, default_agent},
     config::ServerConfig,
     doctor,
+    home::Home,
+    state::State,
     webhook_sender::HttpWebhooks,
 };
 
-/// The backends of one machine, and the engine on them.
+/// The backends of one process, and the engine on them.
 #[derive(Debug)]
 pub struct Backends {
     /// The engine.
@@ -30,14 +30,17 @@ pub struct Backends {
     pub doctor: doctor::Doctor,
     /// The forge of repositories on this machine.
     pub forge: Arc<LocalForge>,
-    store: Arc<SqliteStore>,
+    /// The right of the data folder to hold the workspaces, where others share the database.
+    pub home: Option<Home>,
+    state: State,
 }
 
 impl Backends {
     /// Opens everything in the data folder, which is made if it is missing. Nothing works yet: see [`Optio::run`].
     ///
     /// # Errors
-    /// Another server has the folder, or it cannot be read or written. The message says what to do.
+    /// Another server has the folder, or it cannot be read or written; a database or queue cannot be used. The message
+    /// says what to do.
     pub async fn open(config: &ServerConfig) -> Result<Self> {
         let agents = agents(&config.access)?;
         if let Some(unknown) = config
@@ -57,25 +60,32 @@ impl Backends {
         make_private(&config.data)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         // first what only one process may have: the second one changes nothing
-        let store = Arc::new(SqliteStore::open(config.data.join("optio.db")).await?);
+        let state = State::open(config, &clock).await?;
+        let home = Home::take(
+            &config.data,
+            Arc::clone(&state.store),
+            Arc::clone(&clock),
+            config.lease,
+        )
+        .await?;
         let mut options = LocalRuntimeOptions::new(config.data.join("workspaces"));
         options.env.extend(config.passed_on.clone());
         let env = options.env.clone();
         let runtime = LocalRuntime::open(options).await?;
         let containment = containment(&runtime);
-        let bus: Arc<dyn EventBus> = Arc::new(MemoryBus::new());
         let mut options =
-            LocalForgeOptions::new(config.data.join("forge")).with_bus(Arc::clone(&bus));
+            LocalForgeOptions::new(config.data.join("forge")).with_bus(Arc::clone(&state.bus));
+        options.sharing = state.sharing();
         options.env.extend(config.passed_on.clone());
         let forge = Arc::new(LocalForge::open(options).await?);
         let ports = Ports {
-            store: Arc::<SqliteStore>::clone(&store),
-            queue: Arc::new(MemoryQueue::new(Arc::clone(&clock))),
+            store: Arc::clone(&state.store),
+            queue: Arc::clone(&state.queue),
             runtime: Arc::new(runtime),
             agents: agents.clone(),
             forges: vec![Arc::<LocalForge>::clone(&forge)],
             tickets: Vec::new(),
-            bus,
+            bus: Arc::clone(&state.bus),
             webhooks: Some(Arc::new(HttpWebhooks::new()?)),
             clock: Arc::clone(&clock),
         };
@@ -84,19 +94,21 @@ impl Backends {
             data: config.data.clone(),
             agents: agents.into_values().collect(),
             containment,
+            servers: Some(doctor::Servers::from(config)),
         };
         Ok(Self {
             optio: Optio::new(ports, settings(config, &*clock)),
             doctor,
             forge,
-            store,
+            home,
+            state,
         })
     }
 
     /// Gives the data folder free. Nothing may use the engine afterwards.
     pub async fn close(self) {
         self.forge.shut_down().await;
-        self.store.close().await;
+        self.state.close().await;
     }
 }
 
@@ -122,7 +134,10 @@ fn settings(config: &ServerConfig, clock: &dyn Clock) -> Settings {
         .with_cost_per_day(config.max_cost_per_day);
     settings.default_agent = default_agent(config);
     settings.workspace_idle = config.workspace_idle;
+    settings.lease = config.lease;
     settings.secrets.extend(config.token.clone());
+    settings.secrets.extend(config.database.password());
+    settings.secrets.extend(config.dispatch.password());
     settings.secrets.extend(config.access.secrets().cloned());
     settings
 }

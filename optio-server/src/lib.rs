@@ -1,7 +1,8 @@
 //! The reference server of Optio and its command line: composes the core and its backends into the whole service.
 //!
 //! - [`config`]: flags, environment and file; nothing else reads the environment.
-//! - [`agents`]: which agents the server knows. [`backends`]: which backends make up an engine.
+//! - [`agents`]: which agents the server knows. [`backends`]: which backends make up an engine: [`state`] opens database,
+//!   queue and bus, [`home`] keeps replicas on one data folder.
 //! - [`app`]: what requests share. [`serve`]: the server from start to drain.
 //! - [`router`]: all routes and who may use them. [`api`]: REST. [`live`]: WebSockets. [`error`]: errors over HTTP.
 //! - [`doctor`]: whether everything that is needed is there.
@@ -18,6 +19,8 @@ pub mod live;
 pub mod router;
 pub mod webhook_sender;
 pub mod agents;
+pub mod state;
+pub mod home;
 pub mod backends;
 pub mod telemetry;
 pub mod serve;

@@ -38,6 +38,7 @@ pub fn router(app: App) -> Router {
         .route("/api/tasks/{id}/cancel", post(tasks::cancel))
         .route("/api/tasks/{id}/review", post(tasks::review))
         .route("/api/tasks/{id}/priority", post(tasks::priority))
+        .route("/api/tasks/{id}/message", post(tasks::message))
         .route("/api/tasks/{id}/dependencies", post(tasks::depend))
         .route("/api/tasks/{id}/why", get(tasks::why))
         .route("/api/tasks/{id}/history", get(runs::history))

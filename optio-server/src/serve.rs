@@ -39,6 +39,7 @@ impl Server {
             data: config.data.clone(),
             agents: Vec::new(),
             containment: Containment::Unknown,
+            servers: None,
         };
         let git = examiner.git().await;
         if git.status == CheckStatus::Fail {
@@ -86,7 +87,7 @@ impl Server {
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let Self {
             listener,
-            backends,
+            mut backends,
             app,
             drain,
             ..
@@ -94,6 +95,7 @@ impl Server {
         let stopping = app.stopping.clone();
         let streams = app.streams.clone();
         let engine = backends.optio.clone();
+        let home = backends.home.take();
         let serve = async {
             let served = axum::serve(listener, router(app))
                 .with_graceful_shutdown(stopping.clone().cancelled_owned())
@@ -122,8 +124,15 @@ impl Server {
             stopping.cancel();
             tokio::time::sleep(drain).await;
         };
+        let at_home = async {
+            match &home {
+                Some(home) => home.keep().await,
+                None => std::future::pending().await,
+            }
+        };
         let result = tokio::select! {
             result = both => result,
+            error = at_home => Err(error),
             () = in_time => {
                 tracing::warn!(seconds = drain.as_secs(), "not drained in time; nothing is lost, the next start goes on from here");
                 Ok(())

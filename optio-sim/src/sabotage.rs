@@ -16,8 +16,8 @@ use optio_core::{
     repo::{Repo, RepoUrl},
     run::{Run, WorkerId},
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, RunStatus,
-        Runtime, WorkspaceSpec,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset,
+        RunStatus, Runtime, WorkspaceSpec,
     },
     schedule::Schedule,
     store::{Audit, Commit, OnlyLive, OutboxEntry, RunQuery, Sharing, Store, TaskQuery, Write},
@@ -181,6 +181,10 @@ impl Queue for SabotagedQueue {
         self.inner.push(job).await
     }
 
+    async fn push_all(&self, jobs: Vec<Job>) -> Result<()> {
+        self.inner.push_all(jobs).await
+    }
+
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
         self.inner.claim(worker, lease).await
     }
@@ -191,6 +195,10 @@ impl Queue for SabotagedQueue {
 
     async fn complete(&self, claim: Claim) -> Result<()> {
         self.inner.complete(claim).await
+    }
+
+    async fn complete_and_claim(&self, claim: Claim, lease: Duration) -> Result<Option<Claim>> {
+        self.inner.complete_and_claim(claim, lease).await
     }
 
     async fn release(&self, claim: Claim, not_before: Option<Timestamp>) -> Result<()> {
@@ -219,6 +227,10 @@ impl Queue for SabotagedQueue {
 
     async fn claimed(&self) -> Result<Vec<(TaskId, WorkerId)>> {
         self.inner.claimed().await
+    }
+
+    async fn missing(&self, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
+        self.inner.missing(tasks).await
     }
 }
 
@@ -274,6 +286,10 @@ impl Runtime for SabotagedRuntime {
         from: OutputOffset,
     ) -> Result<Box<dyn Output>> {
         self.inner.attach(workspace, run, from).await
+    }
+
+    async fn feed(&self, workspace: WorkspaceId, run: RunId, input: Input) -> Result<()> {
+        self.inner.feed(workspace, run, input).await
     }
 
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> Result<RunStatus> {

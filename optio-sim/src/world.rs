@@ -79,11 +79,7 @@ impl World {
             forge: forge.clone(),
             queue: Arc::clone(&queue),
         };
-        let replicas = match fleet {
-            Fleet::Alone => 1,
-            Fleet::Shared(count) => count,
-        };
-        let ledger = Arc::new(Ledger::new(facts.clone(), limits.global, replicas, trail));
+        let ledger = Arc::new(Ledger::new(facts.clone(), limits.global, trail));
         let behaviour = agents::behave(seed, Arc::clone(&clock), Arc::clone(&ledger));
         runtime.behave(Behaviour::new(behaviour));
         forge.plan_checks(checks(seed));

@@ -16,6 +16,26 @@ use crate::{
     writer::{Job, run},
 };
 
+/// Waits until no other transaction asks whether there is room for a run or a ticket is new, and keeps others from asking
+/// until this one has ended: an answer that does not see what another transaction is about to store would be wrong. It
+/// comes before every other lock, so that nobody waits in a circle.
+///
+/// # Errors
+/// Those that end the whole transaction.
+pub(crate) async fn take_turns(
+    connection: &mut PgConnection,
+    jobs: &[Job],
+) -> Result<(), sqlx::Error> {
+    let mut steps = jobs.iter().flat_map(|job| &job.steps);
+    if steps.any(|op| matches!(op.kind, Kind::LiveRuns | Kind::TicketIsNew)) {
+        run(connection, TAKE_TURNS).await?;
+    }
+    Ok(())
+}
+
+/// The number is any that nobody else uses: "opti", and "runs".
+const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(1869640809, 1920298611)";
+
 /// Carries out commits that all fit: nearly every batch, and without the price of a savepoint. False if one of them
 /// does not fit; then the caller rolls back.
 ///

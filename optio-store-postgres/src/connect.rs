@@ -19,6 +19,9 @@ use crate::{
     writer,
 };
 
+/// How many connections write, where there are enough of them.
+const WRITING: u32 = 2;
+
 impl PostgresStore {
     /// Connects to the database at `url` (`postgres://user:password@host/database?sslmode=verify-full`).
     ///
@@ -39,8 +42,13 @@ impl PostgresStore {
         // a connection that cannot be closed in order is dropped
         let _ = connection.close().await;
         prepared.map_err(|error| address.unfit(&error))?;
-        let writer = pool(&address, &options, 1);
-        let readers = pool(&address, &options, options.max_connections.max(2) - 1);
+        let writing = if options.max_connections < 4 {
+            1
+        } else {
+            WRITING
+        };
+        let writer = pool(&address, &options, writing);
+        let readers = pool(&address, &options, options.max_connections.max(2) - writing);
         let (jobs, waiting) = mpsc::channel(writer::WAITING);
         let closing = CancellationToken::new();
         let task = tokio::spawn(writer::write(
@@ -88,14 +96,14 @@ impl PostgresStore {
 
 /// Where the database is.
 #[derive(Debug)]
-struct Address {
+pub(crate) struct Address {
     options: PgConnectOptions,
     /// For people: without the password.
     shown: String,
 }
 
 impl Address {
-    fn parse(url: &str) -> Result<Self> {
+    pub(crate) fn parse(url: &str) -> Result<Self> {
         let options: PgConnectOptions = url.parse().map_err(|error: sqlx::Error| {
             let message = format!("the address of the database cannot be read: {error}");
             Error::new(ErrorKind::Invalid, BACKEND, message)
@@ -113,8 +121,20 @@ impl Address {
         Ok(Self { options, shown })
     }
 
-    async fn connect(&self, patience: Duration) -> Result<PgConnection> {
-        match tokio::time::timeout(patience, self.options.connect()).await {
+    /// For people: without the password.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    pub(crate) async fn connect(&self, patience: Duration) -> Result<PgConnection> {
+        let connect = async {
+            let mut connection = self.options.connect().await?;
+            // that a table is there already is no news
+            let quiet = sqlx::raw_sql("SET client_min_messages = warning");
+            connection.execute(quiet).await?;
+            Ok(connection)
+        };
+        match tokio::time::timeout(patience, connect).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.unusable(&error)),
             Err(_) => Err(self.unusable(&sqlx::Error::PoolTimedOut)),
@@ -141,7 +161,7 @@ impl Address {
         )
     }
 
-    fn unfit(&self, error: &SchemaError) -> Error {
+    pub(crate) fn unfit(&self, error: &SchemaError) -> Error {
         let shown = &self.shown;
         let newest = schema::newest();
         let (kind, message) = match error {
@@ -196,11 +216,12 @@ fn pool(address: &Address, options: &PostgresOptions, connections: u32) -> PgPoo
 
 /// What holds in each session. Every query has an index made for it: that the planner is kept from reading whole tables,
 /// or from building tables of its own to join with, makes its choice the same on a new table and on a large one, and
-/// before and after statistics are gathered.
+/// before and after statistics are gathered. A replica that freezes in the middle of a transaction loses it soon, and
+/// with it the locks that others wait for.
 fn session(options: &PostgresOptions) -> String {
     format!(
         "SET statement_timeout = {}; SET lock_timeout = {}; \
-         SET idle_in_transaction_session_timeout = 60000; \
+         SET idle_in_transaction_session_timeout = 5000; \
          SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
          SET default_transaction_isolation = 'read committed'; \
          SELECT set_config('synchronous_commit', 'on', false) \

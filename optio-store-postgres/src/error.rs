@@ -54,7 +54,11 @@ pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(_) => code(error).is_some_and(|code| {
-            code.starts_with("08") || matches!(code.as_str(), "57P01" | "57P02" | "57P03" | "57P05")
+            code.starts_with("08")
+                || matches!(
+                    code.as_str(),
+                    "57P01" | "57P02" | "57P03" | "57P05" | "25P03"
+                )
         }),
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

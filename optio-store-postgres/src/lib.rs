@@ -5,7 +5,7 @@
 //! - `op`, `statement`: a commit as steps, and the statements that carry many of them out at once;
 //! - `batch`, `writer`: the one task of a process that writes, in batches that share a transaction;
 //! - `query`: the reads, claims and leases, on connections of their own that the writer never blocks;
-//! - `options`, `connect`, `error`: how to get there, and what can go wrong.
+//! - `options`, `connect`, `error`: how to get there, and what can go wrong; `inspect`: whether a database will do.
 //!
 //! It needs PostgreSQL 14 or newer, and a connection that keeps its session: behind a pooler, in its session mode.
 //!
@@ -31,6 +31,7 @@ mod batch;
 mod writer;
 mod options;
 mod connect;
+mod inspect;
 #[cfg(test)]
 mod tests;
 
@@ -62,7 +63,10 @@ use self::{
     writer::{Job, gone},
 };
 
-pub use self::options::{Migrations, PostgresOptions};
+pub use self::{
+    inspect::{Examination, Rights, SchemaVersion},
+    options::{Migrations, PostgresOptions},
+};
 
 /// How this backend calls itself in errors.
 const BACKEND: &str = "postgres";

@@ -7,7 +7,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PostgresOptions {
-    /// How many connections this process may hold, at least two: one writes, the others read.
+    /// How many connections this process may hold, at least two: one writes (two do, of four or more), the
+    /// others read.
     pub max_connections: u32,
     /// How long a call waits for a connection before it is `Unavailable`.
     pub acquire_timeout: Duration,

@@ -76,25 +76,29 @@ pub(crate) async fn migrate(connection: &mut PgConnection) -> Result<(), SchemaE
 
 /// Refuses a database that has another schema than the present one. Changes nothing.
 pub(crate) async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(SchemaError::Sql)?;
-    let version: i64 = if there {
-        sqlx::query_scalar(
-            "SELECT coalesce(max(version), 0)::bigint FROM _sqlx_migrations WHERE success",
-        )
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(SchemaError::Sql)?
-    } else {
-        0
-    };
+    let version = found(connection).await?;
     match version.cmp(&newest()) {
         std::cmp::Ordering::Less => Err(SchemaError::Behind(version)),
         std::cmp::Ordering::Equal => Ok(()),
         std::cmp::Ordering::Greater => Err(SchemaError::Newer(version)),
     }
+}
+
+/// The version of the schema that a database has; zero if it has none. Changes nothing.
+pub(crate) async fn found(connection: &mut PgConnection) -> Result<i64, SchemaError> {
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(SchemaError::Sql)?;
+    if !there {
+        return Ok(0);
+    }
+    sqlx::query_scalar(
+        "SELECT coalesce(max(version), 0)::bigint FROM _sqlx_migrations WHERE success",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(SchemaError::Sql)
 }
 
 /// The version of the present schema.

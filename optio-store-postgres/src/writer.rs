@@ -1,15 +1,18 @@
-//! The one writer of a process: it takes all that waits, carries it out in one transaction, and answers once that is
-//! stored.
+//! The writer of a process: it takes all that waits, carries it out in one transaction, and answers once that is stored.
 //!
 //! Durability costs a sync of the server's disk for each transaction, and each statement a way over the network; so
-//! commits that come while the last transaction was under way share the next one. Each succeeds or fails by itself:
+//! commits that come while transactions are under way share the next one. A few are under way at once, for while one of
+//! them waits for the disk or the network, the server can work on another. Each commit succeeds or fails by itself:
 //! `batch` sees to that. What fails for a reason that passes (a deadlock with another replica, a connection that broke)
 //! is done over here, and if the connection breaks at the very end, Postgres is asked what has become of it.
 
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use optio_core::{Error, ErrorKind, Result};
@@ -90,13 +93,19 @@ impl Failure {
 
 /// Writes until `closing`, or until nobody can ask any more; then closes the connections.
 pub(crate) async fn write(
-    writer: PgPool,
+    writers: PgPool,
     readers: PgPool,
     mut jobs: mpsc::Receiver<Job>,
     closing: CancellationToken,
 ) {
-    let mut batch = Vec::with_capacity(BATCH);
+    let lanes = usize::try_from(writers.options().get_max_connections()).unwrap_or(1);
+    let mut under_way = JoinSet::new();
     loop {
+        if under_way.len() >= lanes {
+            // one that panicked has dropped its jobs, which tells those who wait for them
+            under_way.join_next().await;
+        }
+        let mut batch = Vec::new();
         tokio::select! {
             biased;
             taken = jobs.recv_many(&mut batch, BATCH) => if taken == 0 { break },
@@ -105,17 +114,23 @@ pub(crate) async fn write(
                 continue;
             }
         }
-        let failure = persist(&writer, &mut batch).await.err();
-        if let Some(failure) = &failure {
-            let error = failure.meaning();
-            tracing::error!(%error, commits = batch.len(), "a batch of commits could not be written");
-        }
-        for job in batch.drain(..) {
-            job.answer(failure.as_ref());
-        }
+        let writers = writers.clone();
+        under_way.spawn(async move { carry_out(&writers, batch).await });
     }
+    while under_way.join_next().await.is_some() {}
     readers.close().await;
-    writer.close().await;
+    writers.close().await;
+}
+
+async fn carry_out(writers: &PgPool, mut batch: Vec<Job>) {
+    let failure = persist(writers, &mut batch).await.err();
+    if let Some(failure) = &failure {
+        let error = failure.meaning();
+        tracing::error!(%error, commits = batch.len(), "a batch of commits could not be written");
+    }
+    for job in batch {
+        job.answer(failure.as_ref());
+    }
 }
 
 /// Carries out a batch, more than once if that helps.
@@ -197,6 +212,9 @@ async fn transact(pool: &PgPool, jobs: &mut [Job]) -> Result<(), Failure> {
 
 async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<(), Failure> {
     let mut transaction = begin(connection).await.map_err(Failure::Undone)?;
+    batch::take_turns(connection, jobs)
+        .await
+        .map_err(Failure::Undone)?;
     // one that stands alone is as well tried in its own order, for the reason if it fails
     if jobs.len() < 2 {
         batch::one_by_one(connection, jobs).await
@@ -206,6 +224,9 @@ async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<
             Ok(false) => {
                 run(connection, "ROLLBACK").await.map_err(Failure::Undone)?;
                 transaction = begin(connection).await.map_err(Failure::Undone)?;
+                batch::take_turns(connection, jobs)
+                    .await
+                    .map_err(Failure::Undone)?;
                 batch::one_by_one(connection, jobs).await
             }
             Err(error) => Err(error),

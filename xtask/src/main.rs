@@ -12,6 +12,7 @@ mod cargo;
 mod machine;
 mod tidy;
 mod bench;
+mod chaos;
 mod demo;
 mod servers;
 mod sim;
@@ -33,6 +34,7 @@ commands:
   demo [arguments]   build optio and run `optio demo`: the whole loop on this machine
   bench [name...]    measure speed and memory, and compare with the stored numbers
   sim [arguments]    play the engine under faults, seed by seed
+  chaos [seed]       kill, freeze and restart servers under several replicas, for some minutes
   tidy               check the order, the names and the length of the sources
   help               print this text
 
@@ -67,6 +69,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         "bench" => bench::run(&root, rest),
         "sim" if asks_help => show(sim::HELP),
         "sim" => sim::run(&root, rest),
+        "chaos" if asks_help => show(chaos::HELP),
+        "chaos" => chaos::run(&root, rest),
         "tidy" if asks_help => show(tidy::HELP),
         "tidy" => tidy::run(&root, rest),
         unknown => bail!("there is no command `{unknown}`: `cargo xtask help` lists them"),

@@ -16,7 +16,8 @@ Runs every check of this repository, the same as continuous integration: format,
 tests, examples, documentation. A failed step does not hide the ones after it; the summary names each failure and how to
 run just that step. Tests run by cargo-nextest if it is installed, else by `cargo test`. With CI set in the environment,
 snapshots are never written. The servers that tests use are started before them, in private, and stopped at the end;
-what OPTIO_TEST_DATABASE_URL names is used instead.
+what OPTIO_TEST_DATABASE_URL names is used instead. Claude Code and Codex are installed from npm, once, into the target
+folder; what OPTIO_TEST_CLAUDE and OPTIO_TEST_CODEX name is used instead.
 
 usage: cargo xtask test [filter...]
 

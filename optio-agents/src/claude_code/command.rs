@@ -6,6 +6,8 @@ use optio_core::{
     runtime::Command,
 };
 
+use serde_json::json;
+
 use super::{Auth, ClaudeCode, Permissions, RepositorySettings};
 
 /// Keeps it from looking for updates and from reporting to its vendor; has it say on its stream why it cannot start.
@@ -20,14 +22,24 @@ const QUIET: [(&str, &str); 5] = [
 /// The file with the MCP servers, in the run's own folder.
 const MCP_FILE: &str = "mcp.json";
 
+/// What a person says, as a line of its input. Said while it is at work, it hears it after the next call of a tool; said
+/// afterwards, it begins another round. When the input ends it does what it has heard, waits for what it left running in
+/// the background, and ends.
+pub(super) fn said(text: &str) -> String {
+    let message = json!({"type": "user", "message": {"role": "user", "content": text}});
+    format!("{message}\n")
+}
+
 impl ClaudeCode {
     pub(super) fn run_command(&self, run: &RunSpec) -> Result<Command> {
         let mut command = self
             .program
             .clone()
             .args(["-p", "--output-format", "stream-json", "--verbose"])
+            .args(["--input-format", "stream-json"])
             .in_dir(run.worktree.clone())
-            .stdin(run.prompt.clone());
+            .stdin(said(&run.prompt))
+            .open_stdin();
         if let Some(model) = &run.model {
             command = command.args(["--model", model]);
         }

@@ -6,6 +6,8 @@
 //!   each tells what was used since the one before: parts, which add up. `total_cost_usd` is the session's, not the
 //!   run's.
 //! - SIGINT ends it with exit code 0 and a `result` that is an error; SIGTERM with 143 and none.
+//! - It is given the prompt as the first line of an input that stays open, so that it can be told more. It ends when the
+//!   input does, and not before.
 //! - A session keeps the extra instructions with which it began; later ones are not heard.
 //! - By itself it tries a refused key ten times, for three minutes; see [`ClaudeCode::with_max_retries`].
 //! - As root it runs without questions only if it is told that it is in a sandbox, which a workspace is.
@@ -205,6 +207,10 @@ impl Agent for ClaudeCode {
 
     fn read_line(&self, line: &str) -> Vec<TranscriptEvent> {
         stream::events(line)
+    }
+
+    fn message(&self, text: &str) -> Option<String> {
+        Some(command::said(text))
     }
 
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict {

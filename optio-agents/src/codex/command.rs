@@ -18,6 +18,9 @@ const SETTINGS: [(&str, &str); 3] = [
     ("features.unbounded_connection_retries", "false"),
 ];
 
+/// When a limit resets, it tells as a time of day without a zone. This is the one that is understood.
+const ZONE: &str = "UTC";
+
 /// The variable with the key.
 const KEY: &str = "CODEX_API_KEY";
 
@@ -86,6 +89,7 @@ impl Codex {
         }
         Ok(command
             .arg("-") // the prompt is its input
+            .env("TZ", ZONE)
             .in_dir(run.worktree.clone())
             .stdin(run.prompt.clone()))
     }

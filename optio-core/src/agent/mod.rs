@@ -37,6 +37,14 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
     /// A line of the run's standard output, as events of the transcript.
     fn read_line(&self, line: &str) -> Vec<TranscriptEvent>;
 
+    /// What to give a run at work to read, so that its agent is told this; whole lines, and the same each time. None if the
+    /// agent cannot be told anything while it is at work. If it can, its [command](Self::command) leaves its input open,
+    /// and its program ends when the input does and there is nothing left to do.
+    fn message(&self, text: &str) -> Option<String> {
+        let _ = text;
+        None
+    }
+
     /// What the agent's own account of the run comes to. Whether there is work to show for it, the engine asks git.
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict;
 

@@ -5,11 +5,13 @@
 //! exit status. The output of the agent's tools is no evidence, and of its prose only the closing word is kept, to be
 //! shown and never to be matched.
 
+mod refusal;
 mod reset;
 mod rules;
 #[cfg(test)]
 mod tests;
 
+pub use self::refusal::{Refusal, refusal};
 use crate::{
     clock::{Timestamp, later, whole_microseconds},
     failure::{ExitStatus, Failure, FailureClass, ReportedError},
@@ -284,19 +286,24 @@ fn with_reset_time(failure: Failure, evidence: &Evidence, now: Timestamp) -> Fai
     if !matches!(failure.class, Overloaded | QuotaExhausted | RateLimited) {
         return failure;
     }
-    let told = match &evidence.reported {
+    let at = told_reset(&failure, evidence, now)
+        .map(|at| whole_microseconds(at.max(later(now, SHORTEST_WAIT))));
+    match (failure.class, at) {
+        (_, Some(at)) => failure.until(at),
+        (RateLimited, None) => failure.until(later(now, RATE_LIMIT_WAIT)),
+        (_, None) => failure,
+    }
+}
+
+/// When the limit behind a failure resets, if anybody said so.
+fn told_reset(failure: &Failure, evidence: &Evidence, now: Timestamp) -> Option<Timestamp> {
+    match &evidence.reported {
         Some(reported) => reported
             .resets_at
             .or_else(|| reset::reset_time(tail(&reported.message), now)),
         None => failure
             .detail()
             .and_then(|line| reset::reset_time(line, now)),
-    };
-    let at = told.map(|at| whole_microseconds(at.max(later(now, SHORTEST_WAIT))));
-    match (failure.class, at) {
-        (_, Some(at)) => failure.until(at),
-        (RateLimited, None) => failure.until(later(now, RATE_LIMIT_WAIT)),
-        (_, None) => failure,
     }
 }
 

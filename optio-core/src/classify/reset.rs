@@ -12,8 +12,8 @@ use jiff::{
 use regex::{Captures, Regex};
 use std::{sync::LazyLock, time::Duration};
 
-/// The moment that `message` names for a reset or a new try; a time of day is the next one after `now`, in UTC unless
-/// a time zone stands behind it. `None` if it names none.
+/// The moment that `message` names for a reset or a new try; a time of day is the next one from this minute on, in UTC
+/// unless a time zone stands behind it. `None` if it names none.
 pub(super) fn reset_time(message: &str, now: Timestamp) -> Option<Timestamp> {
     epoch(message)
         .or_else(|| rfc3339(message))
@@ -54,11 +54,11 @@ fn rfc3339(message: &str) -> Option<Timestamp> {
     RFC3339.captures(message)?[1].parse().ok()
 }
 
-/// "try again in 1.5s", "retry after 30 seconds", "resets in 2 days 3 hours", "Retry-After: 20", `"retryDelay": "34s"`.
+/// "try again in 1.5s", "the next one follows in 500 ms", "retry after 30 seconds", "resets in 2 days 3 hours", "Retry-After: 20", `"retryDelay": "34s"`.
 fn wait(message: &str, now: Timestamp) -> Option<Timestamp> {
     static LEAD: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
-            r#"(?i)(?:(?:again|retry(?:ing)?|resets?|wait) ?(?:in|after|for)?|retry-after|retrydelay|retry_after)[":= ]+"#,
+            r#"(?i)(?:(?:again|retry(?:ing)?|resets?|wait|follows) ?(?:in|after|for)?|retry-after|retrydelay|retry_after)[":= ]+"#,
         )
     });
     static PART: LazyLock<Regex> = LazyLock::new(|| {
@@ -149,7 +149,8 @@ fn time_of_day(message: &str, now: Timestamp) -> Option<Timestamp> {
         }
         None => {
             let today = on(here.date())?;
-            if today > now {
+            // told to the minute, a reset within this one seems to have passed
+            if later(today, Duration::from_secs(60)) > now {
                 Some(today)
             } else {
                 on(here.date().checked_add(1.day()).ok()?)
@@ -199,6 +200,8 @@ mod tests {
             "You've hit your limit · resets Jan 2, 12pm",
             "purchase more credits or try again at Jan 1st, 2100 12:00 AM.",
             "try again at 11:15 AM.",
+            "try again at 11:59 AM.",
+            "try again at 12:00 PM.",
             "rate limit exceeded",
             "try again later",
             "try again in a moment",
@@ -236,6 +239,8 @@ mod tests {
         You've hit your limit · resets Jan 2, 12pm => 2027-01-02T12:00:00Z
         purchase more credits or try again at Jan 1st, 2100 12:00 AM. => 2100-01-01T00:00:00Z
         try again at 11:15 AM. => 2026-03-11T11:15:00Z
+        try again at 11:59 AM. => 2026-03-11T11:59:00Z
+        try again at 12:00 PM. => 2026-03-10T12:00:00Z
         rate limit exceeded => -
         try again later => -
         try again in a moment => -

@@ -11,6 +11,7 @@ use crate::{
     id::{RunId, TaskId},
     money::{Usage, Usd},
     run::RunKind,
+    runtime::InputEnd,
     transcript::{Failed, RunReport, SessionId, TranscriptEvent},
     workspace::WorkspacePath,
 };
@@ -26,6 +27,8 @@ macro_rules! agent_conformance {
             a_command_puts_no_secret_in_an_argument
             a_command_writes_nothing_into_the_worktree
             the_prompt_reaches_the_agent_but_not_its_arguments
+            what_it_can_be_told_is_whole_lines_into_an_input_that_stays_open
+            an_account_shows_no_secret
             the_same_line_always_gives_the_same_events
             a_line_it_does_not_know_gives_one_raw_event
             no_line_makes_it_panic
@@ -202,6 +205,41 @@ pub fn the_prompt_reaches_the_agent_but_not_its_arguments(subject: &AgentUnderTe
             text.contains(PROMPT) || text.contains(&escaped)
         };
         assert!(data.any(|bytes| holds(bytes)), "the prompt is nowhere");
+    }
+}
+
+/// The same lines each time, with nothing behind them; and of an agent that can be told nothing the input ends at once.
+pub fn what_it_can_be_told_is_whole_lines_into_an_input_that_stays_open(subject: &AgentUnderTest) {
+    let told = subject.agent.message("use tabs,\nand no \"emoji\"");
+    assert_eq!(told, subject.agent.message("use tabs,\nand no \"emoji\""));
+    let end = match &told {
+        Some(lines) => {
+            assert!(
+                lines.contains("use tabs,") && lines.ends_with('\n'),
+                "{lines}"
+            );
+            InputEnd::WhenTold
+        }
+        None => InputEnd::AtOnce,
+    };
+    for spec in specs() {
+        if let Ok(command) = subject.agent.command(&spec) {
+            assert_eq!(command.stdin_end, end, "{:?}", spec.kind);
+        }
+    }
+}
+
+/// And is the same each time.
+pub fn an_account_shows_no_secret(subject: &AgentUnderTest) {
+    let account = subject.agent.account();
+    assert_eq!(account, subject.agent.account());
+    for spec in specs() {
+        let secrets = (subject.agent.command(&spec).into_iter())
+            .flat_map(|command| command.secret_env.into_values());
+        for secret in secrets.filter(|secret| !secret.expose().is_empty()) {
+            let name = account.as_ref().map(|account| account.as_str());
+            assert!(!name.is_some_and(|name| name.contains(secret.expose())));
+        }
     }
 }
 

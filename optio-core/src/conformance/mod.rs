@@ -186,6 +186,7 @@ mod tests {
             include_str!("queue/entries.rs"),
         ];
         let runtime = [
+            include_str!("runtime/inputs.rs"),
             include_str!("runtime/processes.rs"),
             include_str!("runtime/runs.rs"),
             include_str!("runtime/workspaces.rs"),

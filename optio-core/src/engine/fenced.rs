@@ -14,8 +14,8 @@ use crate::{
     error::{Error, Result},
     id::{RunId, WorkspaceId},
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, RunStatus,
-        Runtime, WorkspaceSpec,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset,
+        RunStatus, Runtime, WorkspaceSpec,
     },
     workspace::WorkspacePath,
 };
@@ -113,6 +113,11 @@ impl Runtime for Fenced {
         from: OutputOffset,
     ) -> Result<Box<dyn Output>> {
         self.inner.attach(workspace, run, from).await
+    }
+
+    async fn feed(&self, workspace: WorkspaceId, run: RunId, input: Input) -> Result<()> {
+        self.check().await?;
+        self.inner.feed(workspace, run, input).await
     }
 
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> Result<RunStatus> {

@@ -6,7 +6,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Optio, git::Git};
+use super::{
+    Optio,
+    git::Git,
+    shares::{Due, Share},
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     failure::{Failure, FailureClass},
@@ -42,18 +46,28 @@ impl Optio {
         self.tend_pool().await
     }
 
+    /// Every replica adopts; all else is one replica's at a time.
     pub(crate) async fn monitor_health(&self, shutdown: CancellationToken) {
         let mut adopted = JoinSet::new();
+        let interval = self.settings().health_interval;
+        // a lease that has ended is not noticed much later than it could be
+        let every = interval.min(self.settings().lease);
+        let mut due = Due::every(interval);
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                () = tokio::time::sleep(self.settings().health_interval) => {}
+                () = tokio::time::sleep(every) => {}
             }
             let looked = async {
                 while adopted.try_join_next().is_some() {}
                 self.adopt_runs(&mut adopted, &shutdown).await?;
-                self.tick_health_monitor().await
+                if !self.ask_for_share(&Share::Health).await? {
+                    due.forget();
+                } else if due.is_now(self.now(), every) {
+                    self.tick_health_monitor().await?;
+                }
+                Ok::<_, Error>(())
             };
             if let Err(error) = looked.await {
                 tracing::warn!(%error, "health could not be looked at");

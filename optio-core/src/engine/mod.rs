@@ -15,6 +15,7 @@ mod pr_watcher;
 mod relay;
 mod schedule_worker;
 mod settings;
+mod shares;
 mod task_worker;
 mod ticket_sync;
 pub(crate) mod transcript;
@@ -26,12 +27,12 @@ use tokio::sync::Notify;
 
 pub use self::{
     accounts::Account,
-    commands::{NewSchedule, NewTask, RepoPatch},
+    commands::{NewSchedule, NewTask, RepoDraft},
     inquiry::{LogFollower, Why},
     settings::{Limits, Settings},
     task_worker::Ticked,
 };
-use self::{change::Change, locks::TaskLocks};
+use self::{change::Change, locks::TaskLocks, shares::Shares};
 use crate::{
     agent::Agent,
     clock::{Clock, Timestamp},
@@ -88,8 +89,12 @@ struct Inner {
     masker: Masker,
     /// Wakes the relay when a commit left something to deliver.
     relay: Notify,
+    /// Counts how often the queue had lost everything: a slot that was held is to be taken again then.
+    queue_losses: tokio::sync::watch::Sender<u64>,
     /// Placing runs is one at a time in this process; between processes the store's versions decide.
     placing: tokio::sync::Mutex<()>,
+    /// Which of the periodic work is ours.
+    shares: Shares,
     /// One look at a pull request at a time.
     looking: TaskLocks,
     /// Making a task's worktree ready and taking it away exclude each other.
@@ -107,7 +112,9 @@ impl Optio {
                 settings,
                 masker,
                 relay: Notify::new(),
+                queue_losses: tokio::sync::watch::Sender::new(0),
                 placing: tokio::sync::Mutex::new(()),
+                shares: Shares::default(),
                 looking: TaskLocks::default(),
                 worktrees: TaskLocks::default(),
             }),

@@ -1,8 +1,19 @@
-//! The PR watcher: looks at open pull requests, on every hint and by a slow sweep, and does what policy says.
+//! The PR watcher: looks at open pull requests, on every hint and by a slow sweep, and does what policy says. Replicas
+//! divide them into shares, so that no forge is asked more often because there are more of us.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Optio, change::Because, commands::ReviewWanted};
+use super::{
+    Optio,
+    change::Because,
+    commands::ReviewWanted,
+    shares::{Due, Share},
+};
 use crate::{
     decision::DecisionRecord,
     error::{Error, ErrorKind, Result},
@@ -18,19 +29,36 @@ use crate::{
     task::{AttentionReason, Completion, StateName, Task, TaskEvent, TaskRole, TaskState},
 };
 
+/// The states of tasks whose pull requests are looked at.
+const WATCHED: [StateName; 3] = [
+    StateName::PrOpened,
+    StateName::NeedsAttention,
+    StateName::Failed,
+];
+
 impl Optio {
-    /// Looks once at every pull request that is still to be decided.
+    /// Looks once at every pull request that is still to be decided; at those of other replicas' shares not.
     ///
     /// # Errors
     /// The store could not be read. What goes wrong with one pull request does not keep it from the others.
     pub async fn tick_pr_watcher(&self) -> Result<()> {
-        let watched = [
-            StateName::PrOpened,
-            StateName::NeedsAttention,
-            StateName::Failed,
-        ];
-        for task in self.store().tasks(&TaskQuery::in_states(watched)).await? {
-            if is_watched(&task) {
+        let mut ours = BTreeSet::new();
+        for share in Share::all_pull_requests(&self.settings().worker.0) {
+            if self.ask_for_share(&share).await? {
+                ours.insert(share);
+            }
+        }
+        self.look_at_shares(&ours).await
+    }
+
+    /// Looks at every pull request of these shares, as long as they stay ours.
+    async fn look_at_shares(&self, shares: &BTreeSet<Share>) -> Result<()> {
+        if shares.is_empty() {
+            return Ok(());
+        }
+        for task in self.store().tasks(&TaskQuery::in_states(WATCHED)).await? {
+            let share = Share::of_pull_request(task.id);
+            if is_watched(&task) && shares.contains(&share) && self.has_share(&share).await? {
                 self.look_and_log(task.id).await;
             }
         }
@@ -57,41 +85,54 @@ impl Optio {
 
     async fn watch_until_trouble(&self) -> Result<()> {
         let mut hints = self.ports().bus.subscribe().await?;
-        self.tick_pr_watcher().await?;
-        let mut sweep = tokio::time::interval(self.settings().pr_interval);
+        let interval = self.settings().pr_interval;
+        let every = self.keep_every(interval);
+        let mut looks: BTreeMap<Share, Due> = Share::all_pull_requests(&self.settings().worker.0)
+            .map(|share| (share, Due::every(interval)))
+            .collect();
+        let mut sweep = tokio::time::interval(every);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        sweep.tick().await;
         loop {
             tokio::select! {
                 biased;
-                _ = sweep.tick() => self.tick_pr_watcher().await?,
+                _ = sweep.tick() => self.keep_shares(&mut looks, every).await?,
                 hint = hints.next() => self.take_hint(hint?).await?,
             }
         }
+    }
+
+    /// Keeps our shares and takes those that nobody has; looks at those that are due, and at new ones at once.
+    async fn keep_shares(&self, looks: &mut BTreeMap<Share, Due>, every: Duration) -> Result<()> {
+        let mut due = BTreeSet::new();
+        for share in Share::all_pull_requests(&self.settings().worker.0) {
+            let ours = self.ask_for_share(&share).await?;
+            let Some(look) = looks.get_mut(&share) else {
+                continue;
+            };
+            if !ours {
+                look.forget();
+            } else if look.is_now(self.now(), every) {
+                due.insert(share);
+            }
+        }
+        self.look_at_shares(&due).await
     }
 
     async fn take_hint(&self, hint: Hint) -> Result<()> {
         match hint {
             Hint::Task { task } => self.look_if_watched(task).await,
             Hint::PullRequest { repo, number } => {
-                let watched = [
-                    StateName::PrOpened,
-                    StateName::NeedsAttention,
-                    StateName::Failed,
-                ];
-                for task in self
-                    .store()
-                    .tasks(&TaskQuery {
-                        repo: Some(repo),
-                        ..TaskQuery::in_states(watched)
-                    })
-                    .await?
-                {
+                let of_repo = TaskQuery {
+                    repo: Some(repo),
+                    ..TaskQuery::in_states(WATCHED)
+                };
+                for task in self.store().tasks(&of_repo).await? {
                     if task
                         .pull_request
                         .as_ref()
                         .is_some_and(|known| known.number == number)
                         && is_watched(&task)
+                        && self.has_share(&Share::of_pull_request(task.id)).await?
                     {
                         self.look_and_log(task.id).await;
                     }
@@ -103,16 +144,14 @@ impl Optio {
         }
     }
 
+    /// Every replica gets each hint; the one whose share the task is looks.
     async fn look_if_watched(&self, id: TaskId) -> Result<()> {
+        if !self.has_share(&Share::of_pull_request(id)).await? {
+            return Ok(());
+        }
         let task = self.store().task(id).await?;
         if is_watched(&task) && !task.state.is_final() {
             self.look_and_log(id).await;
-        }
-        // a review that has ended moves its parent on
-        if let Some(parent) = task.parent()
-            && task.state.is_final()
-        {
-            self.look_and_log(parent).await;
         }
         Ok(())
     }

@@ -24,8 +24,6 @@ use crate::{
 
 /// How many entries are taken at once.
 const BATCH: usize = 100;
-/// How long a batch is ours.
-const CLAIM: Duration = Duration::from_secs(60);
 /// How often a message to the outside is tried before it is given up: with the waits between, about a day.
 const MAX_ATTEMPTS: u32 = 20;
 
@@ -36,10 +34,8 @@ impl Optio {
     /// The store failed. An entry that cannot be delivered is put off and does not keep the others.
     pub async fn tick_relay(&self) -> Result<Ticked> {
         let now = self.now();
-        let entries = self
-            .store()
-            .claim_outbox(now, later(now, CLAIM), BATCH)
-            .await?;
+        let ours_until = later(now, self.settings().lease * 2);
+        let entries = self.store().claim_outbox(now, ours_until, BATCH).await?;
         if entries.is_empty() {
             return Ok(Ticked::Idle);
         }
@@ -123,6 +119,12 @@ impl Optio {
     async fn task_changed(&self, entry: OutboxId, id: TaskId, state: StateName) -> Result<()> {
         self.hint(Hint::Task { task: id }).await;
         let task = self.store().task(id).await?;
+        // a review that has ended moves its parent on, which may be looked after by somebody else
+        if let Some(parent) = task.parent()
+            && state.is_final()
+        {
+            self.hint(Hint::Task { task: parent }).await;
+        }
         self.announce(entry, &task, state).await?;
         if state.is_final() {
             for waiting in self

@@ -1,6 +1,6 @@
 //! The task worker: takes tasks from the queue within the limits, and sees each run through to its end.
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -12,10 +12,11 @@ use super::{
 };
 use crate::{
     clock::{Timestamp, later},
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
+    id::TaskId,
     queue::{Claim, Job},
     run::Run,
-    store::{OnlyLive, RunQuery, Sharing},
+    store::{OnlyLive, RunQuery, Sharing, TaskQuery},
     task::{StateName, Task, TaskState},
 };
 
@@ -27,6 +28,9 @@ pub enum Ticked {
     /// There was nothing to do.
     Idle,
 }
+
+/// How many queued tasks are compared with the queue in one step.
+const SYNCED_AT_ONCE: usize = 500;
 
 /// How long to wait before asking a backend again that just failed.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -40,7 +44,8 @@ impl Optio {
         let settings = self.settings();
         match self.queue().claim(&settings.worker, settings.lease).await? {
             Some(claim) => {
-                self.attend(claim, &CancellationToken::new()).await;
+                self.attend(claim, Slot::GiveBack, &CancellationToken::new())
+                    .await;
                 Ok(Ticked::Worked)
             }
             None => Ok(Ticked::Idle),
@@ -59,7 +64,10 @@ impl Optio {
             match self.queue().claim(&settings.worker, settings.lease).await {
                 Ok(Some(claim)) => {
                     let (engine, shutdown) = (self.clone(), shutdown.clone());
-                    attending.spawn(async move { engine.attend(claim, &shutdown).await });
+                    attending.spawn(async move { engine.attend_all(claim, &shutdown).await });
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    self.rebuild_queue(&error, &shutdown).await;
                 }
                 Ok(None) => {
                     let sweep = tokio::time::sleep(settings.sweep_interval);
@@ -67,7 +75,9 @@ impl Optio {
                         biased;
                         () = shutdown.cancelled() => break,
                         () = sweep => {}
-                        changed = self.queue().changed() => if let Err(error) = changed {
+                        changed = self.queue().changed() => if let Err(error) = changed
+                            && error.kind() != ErrorKind::NotFound
+                        {
                             tracing::warn!(%error, "queue does not tell of changes");
                             pause(&shutdown).await;
                         }
@@ -84,7 +94,7 @@ impl Optio {
 
     /// At the start: the limits and the queue's entries come from the store, and runs without a worker are adopted.
     async fn recover(&self, attending: &mut JoinSet<()>, shutdown: &CancellationToken) {
-        loop {
+        while !shutdown.is_cancelled() {
             let recovered: Result<()> = async {
                 self.push_limits().await?;
                 self.sync_queue().await?;
@@ -96,13 +106,25 @@ impl Optio {
                 Ok(()) => return,
                 Err(error) => {
                     tracing::warn!(%error, "could not recover yet");
-                    tokio::select! {
-                        biased;
-                        () = shutdown.cancelled() => return,
-                        () = tokio::time::sleep(PAUSE) => {}
-                    }
+                    pause(shutdown).await;
                 }
             }
+        }
+    }
+
+    /// The queue has lost everything: slots that are held are taken again, and the limits and entries come from the
+    /// store. If that fails, the next claim is told of the loss once more.
+    async fn rebuild_queue(&self, loss: &Error, shutdown: &CancellationToken) {
+        tracing::warn!(error = %loss, "the queue is rebuilt from the store");
+        self.inner.queue_losses.send_modify(|losses| *losses += 1);
+        let rebuilt: Result<()> = async {
+            self.push_limits().await?;
+            self.sync_queue().await
+        }
+        .await;
+        if let Err(error) = rebuilt {
+            tracing::warn!(%error, "the queue could not be rebuilt yet");
+            pause(shutdown).await;
         }
     }
 
@@ -142,45 +164,65 @@ impl Optio {
                 Err(error) => return Err(error),
             };
             let (engine, shutdown) = (self.clone(), shutdown.clone());
-            attending.spawn(async move { engine.attend_run(claim, run, allowed, &shutdown).await });
+            attending.spawn(async move {
+                let left = engine.attend_run(claim, run, allowed, &shutdown).await;
+                if let Some(next) = engine.leave(left, Slot::PassOn, &shutdown).await {
+                    engine.attend_all(next, &shutdown).await;
+                }
+            });
         }
         Ok(())
     }
 
-    /// Sees a claimed task through: a new run if it is queued, the one it has if that lost its worker.
-    pub(crate) async fn attend(&self, claim: Claim, shutdown: &CancellationToken) {
+    /// Sees claimed tasks through, one after the other in the same slot, until nothing may follow.
+    async fn attend_all(&self, claim: Claim, shutdown: &CancellationToken) {
+        let mut next = Some(claim);
+        while let Some(claim) = next {
+            next = Box::pin(self.attend(claim, Slot::PassOn, shutdown)).await;
+        }
+    }
+
+    /// Sees a claimed task through: a new run if it is queued, the one it has if that lost its worker. Gives what the
+    /// slot holds next.
+    async fn attend(
+        &self,
+        claim: Claim,
+        slot: Slot,
+        shutdown: &CancellationToken,
+    ) -> Option<Claim> {
         let id = claim.job().task;
-        match self.next_step(id).await {
+        let left = match self.next_step(id).await {
             Ok(Step::Start(task)) => {
                 let keeper = self.keep(&claim);
                 let placed = tokio::select! {
                     biased;
                     placed = self.place_run(&task) => placed,
-                    () = keeper => return,
+                    () = keeper => return None,
                 };
                 match placed {
                     Ok(Placed::Run(run)) => {
-                        let held = Held::new(self, run);
-                        self.drive(claim, &held, shutdown).await;
+                        let held = Held::new(self, *run);
+                        self.drive(claim, &held, shutdown).await
                     }
                     // what became of the task is stored; if it is queued again, the outbox pushes it
-                    Ok(Placed::Moved) => self.complete(claim).await,
-                    Ok(Placed::Later(at)) => self.release_until(claim, Some(at)).await,
+                    Ok(Placed::Moved) => Leave::Done(claim),
+                    Ok(Placed::Later(at)) => Leave::Until(claim, at),
                     Err(error) => {
                         tracing::warn!(task = %id, %error, "task could not be placed");
-                        self.release(claim, PAUSE * 5).await;
+                        Leave::Later(claim, PAUSE * 5)
                     }
                 }
             }
             Ok(Step::Adopt(run)) => {
                 Box::pin(self.attend_run(claim, run, TakeOver::AfterLease, shutdown)).await
             }
-            Ok(Step::Nothing) => self.complete(claim).await,
+            Ok(Step::Nothing) => Leave::Done(claim),
             Err(error) => {
                 tracing::warn!(task = %id, %error, "task could not be read");
-                self.release(claim, PAUSE * 5).await;
+                Leave::Later(claim, PAUSE * 5)
             }
-        }
+        };
+        self.leave(left, slot, shutdown).await
     }
 
     async fn attend_run(
@@ -189,20 +231,20 @@ impl Optio {
         run: Run,
         allowed: TakeOver,
         shutdown: &CancellationToken,
-    ) {
+    ) -> Leave {
         let (id, until) = (run.id, run.lease.until);
         match Held::take_over(self, id, allowed).await {
             Ok(held) => self.drive(claim, &held, shutdown).await,
             Err(error) => {
                 tracing::debug!(run = %id, %error, "run not adopted");
                 let wait = crate::clock::elapsed(self.now(), until).max(PAUSE);
-                self.release(claim, wait).await;
+                Leave::Later(claim, wait)
             }
         }
     }
 
-    /// Drives a held run while its slot in the queue is kept, and gives the slot back.
-    async fn drive(&self, claim: Claim, held: &Held, shutdown: &CancellationToken) {
+    /// Drives a held run while its slot in the queue is kept.
+    async fn drive(&self, claim: Claim, held: &Held, shutdown: &CancellationToken) -> Leave {
         let mut claim = claim;
         let ended = tokio::select! {
             biased;
@@ -210,22 +252,44 @@ impl Optio {
             never = self.keep_slot(&mut claim) => match never {},
         };
         match ended {
-            super::attempt::Left::Done | super::attempt::Left::Lost => self.complete(claim).await,
+            super::attempt::Left::Done | super::attempt::Left::Lost => Leave::Done(claim),
             super::attempt::Left::Detached => {
                 let let_go = held.let_go().await;
                 if let Err(error) = let_go {
                     tracing::debug!(run = %held.id(), %error, "lease not given up");
                 }
-                self.release(claim, Duration::ZERO).await;
+                Leave::Later(claim, Duration::ZERO)
             }
         }
+    }
+
+    /// Gives a slot back, or passes it on to the next task; that is then its claim.
+    async fn leave(&self, left: Leave, slot: Slot, shutdown: &CancellationToken) -> Option<Claim> {
+        match left {
+            Leave::Later(claim, wait) => {
+                let not_before = (wait > Duration::ZERO).then(|| later(self.now(), wait));
+                self.release(claim, not_before).await;
+            }
+            Leave::Until(claim, at) => self.release(claim, Some(at)).await,
+            Leave::Done(claim) if slot == Slot::GiveBack || shutdown.is_cancelled() => {
+                self.complete(claim).await;
+            }
+            Leave::Done(claim) => return self.complete_and_claim(claim).await,
+        }
+        None
     }
 
     /// Keeps a claim for as long as it is polled; ends when the claim is lost.
     async fn keep(&self, claim: &Claim) {
         let lease = self.settings().lease;
+        let mut losses = self.inner.queue_losses.subscribe();
         loop {
-            tokio::time::sleep(lease / 3).await;
+            tokio::select! {
+                biased;
+                // the sender lives as long as we do
+                _ = losses.changed() => {}
+                () = tokio::time::sleep(lease / 3) => {}
+            }
             match self.queue().renew(claim, lease).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -254,7 +318,7 @@ impl Optio {
         }
     }
 
-    async fn next_step(&self, id: crate::id::TaskId) -> Result<Step> {
+    async fn next_step(&self, id: TaskId) -> Result<Step> {
         let task = match self.store().task(id).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Step::Nothing),
             task => task?,
@@ -293,12 +357,19 @@ impl Optio {
         }
     }
 
-    async fn release(&self, claim: Claim, wait: Duration) {
-        let not_before = (wait > Duration::ZERO).then(|| later(self.now(), wait));
-        self.release_until(claim, not_before).await;
+    async fn complete_and_claim(&self, claim: Claim) -> Option<Claim> {
+        let (task, lease) = (claim.job().task, self.settings().lease);
+        match self.queue().complete_and_claim(claim, lease).await {
+            Ok(next) => next,
+            Err(error) if error.kind() == ErrorKind::Conflict => None,
+            Err(error) => {
+                tracing::warn!(%task, %error, "slot not passed on; it comes back when its lease ends");
+                None
+            }
+        }
     }
 
-    async fn release_until(&self, claim: Claim, not_before: Option<Timestamp>) {
+    async fn release(&self, claim: Claim, not_before: Option<Timestamp>) {
         let task = claim.job().task;
         match self.queue().release(claim, not_before).await {
             Ok(()) => {}
@@ -309,34 +380,47 @@ impl Optio {
         }
     }
 
-    /// Makes the queue agree with the store: what is queued is in it, what is not has no entry that waits.
+    /// Makes the queue agree with the store: what is queued is in it. What is in it and not queued goes when it is
+    /// claimed. Page by page, so that it takes little memory however much is queued.
     pub(crate) async fn sync_queue(&self) -> Result<()> {
-        use std::collections::BTreeSet;
-        let waiting: BTreeSet<_> = self
-            .queue()
-            .waiting()
-            .await?
-            .into_iter()
-            .map(|entry| entry.job.task)
-            .collect();
-        let claimed: BTreeSet<_> = self
-            .queue()
-            .claimed()
-            .await?
-            .into_iter()
-            .map(|(task, _)| task)
-            .collect();
-        for task in self
-            .store()
-            .tasks(&crate::store::TaskQuery::in_states([StateName::Queued]))
-            .await?
-        {
-            if !waiting.contains(&task.id) && !claimed.contains(&task.id) {
-                self.queue().push(job(&task)).await?;
+        let mut page = TaskQuery {
+            limit: Some(SYNCED_AT_ONCE),
+            ..TaskQuery::in_states([StateName::Queued])
+        };
+        loop {
+            let queued = self.store().tasks(&page).await?;
+            page.after = queued.last().map(|task| task.id);
+            let ids: Vec<TaskId> = queued.iter().map(|task| task.id).collect();
+            let missing = self.queue().missing(&ids).await?;
+            if !missing.is_empty() {
+                let missing: BTreeSet<TaskId> = missing.into_iter().collect();
+                let lost = queued.iter().filter(|task| missing.contains(&task.id));
+                self.queue().push_all(lost.map(job).collect()).await?;
+            }
+            if queued.len() < SYNCED_AT_ONCE {
+                return Ok(());
             }
         }
-        Ok(())
     }
+}
+
+/// What becomes of a slot when its task has left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    /// It is free for whoever comes.
+    GiveBack,
+    /// Its next task is taken in the same step.
+    PassOn,
+}
+
+/// How a task leaves its slot.
+enum Leave {
+    /// For good, as far as this slot knows.
+    Done(Claim),
+    /// Its entry waits again, for so long.
+    Later(Claim, Duration),
+    /// Its entry waits again, until then.
+    Until(Claim, Timestamp),
 }
 
 enum Step {

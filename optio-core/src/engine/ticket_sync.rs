@@ -2,40 +2,53 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{NewTask, Optio};
+use super::{
+    NewTask, Optio,
+    shares::{Due, Share},
+};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     store::TaskQuery,
     task::{Task, TicketRef},
     tickets::{Ticket, Tickets},
 };
 
 impl Optio {
-    /// Asks every ticket source once and returns the tasks that were made.
+    /// Asks every ticket source once, but for those of other replicas, and returns the tasks that were made.
     ///
     /// # Errors
     /// The store could not be read. What goes wrong with one source or ticket does not keep it from the others.
     pub async fn tick_ticket_sync(&self) -> Result<Vec<Task>> {
         let mut made = Vec::new();
         for source in &self.ports().tickets {
-            let open = match source.open().await {
-                Ok(open) => open,
-                Err(error) => {
-                    tracing::warn!(source = source.name(), %error, "tickets could not be read");
-                    continue;
-                }
-            };
-            for ticket in open {
-                let key = ticket.key.clone();
-                match self.take_ticket(&**source, ticket).await {
-                    Ok(task) => made.extend(task),
-                    Err(error) => {
-                        tracing::warn!(source = source.name(), ticket = key, %error, "ticket not taken")
-                    }
-                }
+            if self.ask_for_share(&Share::Tickets(source.name())).await? {
+                made.extend(self.ask_source(&**source).await);
             }
         }
         Ok(made)
+    }
+
+    async fn ask_source(&self, source: &dyn Tickets) -> Vec<Task> {
+        let mut made = Vec::new();
+        let open = match source.open().await {
+            Ok(open) => open,
+            Err(error) => {
+                tracing::warn!(source = source.name(), %error, "tickets could not be read");
+                return made;
+            }
+        };
+        for ticket in open {
+            let key = ticket.key.clone();
+            match self.take_ticket(source, ticket).await {
+                Ok(task) => made.extend(task),
+                // somebody else has taken it in this moment
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => {
+                    tracing::warn!(source = source.name(), ticket = key, %error, "ticket not taken")
+                }
+            }
+        }
+        made
     }
 
     async fn take_ticket(&self, source: &dyn Tickets, ticket: Ticket) -> Result<Option<Task>> {
@@ -66,14 +79,29 @@ impl Optio {
         if self.ports().tickets.is_empty() {
             return;
         }
+        let interval = self.settings().ticket_interval;
+        let every = self.keep_every(interval);
+        let mut asked: Vec<(&dyn Tickets, Due)> = self
+            .ports()
+            .tickets
+            .iter()
+            .map(|source| (&**source, Due::every(interval)))
+            .collect();
         loop {
-            if let Err(error) = self.tick_ticket_sync().await {
-                tracing::warn!(%error, "tickets could not be synced");
+            for (source, due) in &mut asked {
+                match self.ask_for_share(&Share::Tickets(source.name())).await {
+                    Ok(true) if due.is_now(self.now(), every) => {
+                        self.ask_source(*source).await;
+                    }
+                    Ok(true) => {}
+                    Ok(false) => due.forget(),
+                    Err(error) => tracing::warn!(%error, "tickets could not be synced"),
+                }
             }
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(self.settings().ticket_interval) => {}
+                () = tokio::time::sleep(every) => {}
             }
         }
     }

@@ -26,6 +26,7 @@ impl Optio {
                 self.keep_schedules(shutdown.clone()),
                 self.sync_tickets(shutdown.clone()),
             );
+            self.give_up_shares().await;
             others_ended.cancel();
         };
         tokio::join!(

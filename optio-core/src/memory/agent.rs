@@ -33,6 +33,13 @@ pub(super) const VERDICT_FILE: &str = "MEMORY_AGENT_VERDICT_FILE";
 pub struct MemoryAgent {
     name: String,
     account: Option<AccountName>,
+    listens: Listens,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listens {
+    Never,
+    AtWork,
 }
 
 impl MemoryAgent {
@@ -48,7 +55,16 @@ impl MemoryAgent {
         Self {
             name: name.into(),
             account: None,
+            listens: Listens::Never,
         }
+    }
+
+    /// The same, which can be told something while it is at work; it does not end before its input, so its steps end with
+    /// [`Step::HearAll`].
+    #[must_use]
+    pub fn that_listens(mut self) -> Self {
+        self.listens = Listens::AtWork;
+        self
     }
 
     /// The same, whose runs work with this account.
@@ -85,7 +101,15 @@ impl Agent for MemoryAgent {
         if let Some(model) = &run.model {
             command = command.env(MODEL, model);
         }
-        Ok(command)
+        Ok(match self.listens {
+            Listens::Never => command,
+            Listens::AtWork => command.open_stdin(),
+        })
+    }
+
+    fn message(&self, text: &str) -> Option<String> {
+        let line = || format!("{}\n", text.replace('\n', " "));
+        (self.listens == Listens::AtWork).then(line)
     }
 
     fn read_line(&self, line: &str) -> Vec<TranscriptEvent> {
@@ -224,6 +248,10 @@ pub enum Step {
     Verdict(ReviewReport),
     /// Is refused for its rate until then, and ends with code 1.
     RateLimit(Option<Timestamp>),
+    /// Waits for the next line of its input, and repeats it; goes on if the input has ended.
+    Hear,
+    /// Says that it is done; then does what it still hears, line by line, and ends well when its input does.
+    HearAll,
     /// Claims to have done everything, and ends well.
     Lie,
     /// Sits there, idle and deaf to being asked to stop: only being killed ends it.

@@ -13,7 +13,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     clock::{Clock, Timestamp, elapsed},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::{RepoId, TaskId},
     queue::{Claim, Job, Queue, QueueLimits, Waiting},
     run::WorkerId,
@@ -42,11 +42,14 @@ impl MemoryQueue {
         }
     }
 
-    /// Loses everything, entries, claims and limits, without telling anybody: as when a server of queues is emptied.
+    /// Loses everything, entries, claims and limits, and wakes nobody: as when a server of queues is emptied. Whoever asks
+    /// next is told, until limits are set again.
     pub fn lose(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = State {
             last_token: state.last_token,
+            was_limited: state.was_limited,
+            lost: state.was_limited,
             ..State::default()
         };
     }
@@ -79,12 +82,36 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
+    async fn push_all(&self, jobs: Vec<Job>) -> Result<()> {
+        self.act(|state, now| {
+            for job in jobs {
+                state.enter(job, now);
+            }
+        });
+        Ok(())
+    }
+
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
-        Ok(self.act(|state, _| {
-            let task = state.best()?;
-            let job = state.take(task)?;
-            Some(state.hold(job, worker, Instant::now() + lease))
-        }))
+        self.act(|state, _| {
+            state.is_there()?;
+            Ok(state.claim_best(worker, lease))
+        })
+    }
+
+    async fn complete_and_claim(&self, claim: Claim, lease: Duration) -> Result<Option<Claim>> {
+        self.act(|state, now| {
+            state.is_there()?;
+            state.check(&claim)?;
+            let changes = state.changes;
+            let task = claim.job().task;
+            state.let_go(task);
+            state.settle(task, now);
+            let next = state.claim_best(claim.worker(), lease);
+            if state.best().is_none() {
+                state.changes = changes; // there is nothing in it for those who wait
+            }
+            Ok(next)
+        })
     }
 
     async fn adopt(&self, job: Job, worker: &WorkerId, lease: Duration) -> Result<Claim> {
@@ -158,10 +185,11 @@ impl Queue for MemoryQueue {
             let mut notified = pin!(self.notify.notified());
             notified.as_mut().enable();
             let (done, wait) = self.act(|state, now| {
+                state.is_there()?;
                 let done =
                     state.best().is_some() || *seen.get_or_insert(state.changes) != state.changes;
-                (done, state.wait(now, Instant::now()))
-            });
+                Ok::<_, Error>((done, state.wait(now, Instant::now())))
+            })?;
             if done {
                 return Ok(());
             }
@@ -191,6 +219,13 @@ impl Queue for MemoryQueue {
         claimed.sort();
         Ok(claimed)
     }
+
+    async fn missing(&self, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
+        Ok(self.act(|state, _| {
+            let there = |task| state.entries.contains_key(task) || state.claims.contains_key(task);
+            tasks.iter().filter(|task| !there(task)).copied().collect()
+        }))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -209,6 +244,10 @@ struct State {
     last_token: u64,
     /// Counts the changes that may let somebody claim.
     changes: u64,
+    /// Somebody has set limits.
+    was_limited: bool,
+    /// Everything was lost, and nobody has set limits since.
+    lost: bool,
 }
 
 #[derive(Debug)]
@@ -245,6 +284,21 @@ impl State {
         let lease = self.leases.first();
         let lease = lease.map(|(at, _)| at.saturating_duration_since(timer));
         delay.into_iter().chain(lease).min()
+    }
+
+    /// Refuses while what was lost was not made good.
+    fn is_there(&self) -> Result<()> {
+        if self.lost {
+            let message = "the queue has lost what it held: set the limits and push again";
+            return Err(Error::new(ErrorKind::NotFound, BACKEND, message));
+        }
+        Ok(())
+    }
+
+    fn claim_best(&mut self, worker: &WorkerId, lease: Duration) -> Option<Claim> {
+        let task = self.best()?;
+        let job = self.take(task)?;
+        Some(self.hold(job, worker, Instant::now() + lease))
     }
 
     /// The entry that is next, if the limits allow one.
@@ -359,6 +413,7 @@ impl State {
 
     fn limit(&mut self, limits: QueueLimits) {
         self.limits = limits;
+        (self.was_limited, self.lost) = (true, false);
         self.changes += 1;
         let repos: Vec<_> = self.due.keys().copied().collect();
         for repo in repos {

@@ -20,6 +20,7 @@ pub struct MemoryTickets {
 #[derive(Debug, Default)]
 struct State {
     tickets: Vec<Kept>,
+    asked: u64,
     unreachable: Option<String>,
 }
 
@@ -65,6 +66,12 @@ impl MemoryTickets {
             .unwrap_or_default()
     }
 
+    /// How often it was asked for open tickets.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.lock().asked
+    }
+
     /// Lets every call fail as `Unavailable`, or no longer.
     pub fn set_unreachable(&self, reason: Option<&str>) {
         self.lock().unreachable = reason.map(str::to_owned);
@@ -95,7 +102,8 @@ impl Tickets for MemoryTickets {
     }
 
     async fn open(&self) -> Result<Vec<Ticket>> {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.asked += 1;
         state.reach()?;
         let open = state.tickets.iter().filter(|kept| kept.open);
         Ok(open.map(|kept| kept.ticket.clone()).collect())

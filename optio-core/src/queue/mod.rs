@@ -1,6 +1,10 @@
 //! The port for dispatch: which task runs next, within the limits.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -28,10 +32,23 @@ use crate::{
 /// - Any change that may let a waiting worker claim (push, completed, released, removed, new limits, a lease or a delay that
 ///   ends) completes every pending [`changed`](Self::changed) at once. Missing a change by a race is not possible:
 ///   a change after the last look counts.
+/// - A queue that is shared and has lost everything (a server that was emptied, or started anew) says so to each handle
+///   that had set limits: its [`claim`](Self::claim), [`complete_and_claim`](Self::complete_and_claim) and
+///   [`changed`](Self::changed) fail with [`NotFound`](crate::error::ErrorKind::NotFound), within seconds also for one that
+///   waits, until that handle sets limits again. So nothing is handed out under limits that nobody has set, and whoever
+///   is told can rebuild it at once.
 #[async_trait]
 pub trait Queue: fmt::Debug + Send + Sync + 'static {
     /// Puts a task in, or replaces its entry.
     async fn push(&self, job: Job) -> Result<()>;
+
+    /// Puts many tasks in, each as [`push`](Self::push) does. If it fails, some of them may be in.
+    async fn push_all(&self, jobs: Vec<Job>) -> Result<()> {
+        for job in jobs {
+            self.push(job).await?;
+        }
+        Ok(())
+    }
 
     /// Takes the best entry that the limits allow; none if there is none.
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>>;
@@ -45,6 +62,15 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
 
     /// Gives the slot back; the entry is gone. `Conflict` if the claim is lost.
     async fn complete(&self, claim: Claim) -> Result<()>;
+
+    /// Gives the slot back and takes the best entry that the limits allow then, for the same worker: the slot's next
+    /// task, in the same step where the backend can. `Conflict` if the claim is lost; then nothing is taken. After any
+    /// other error the slot may or may not be given back.
+    async fn complete_and_claim(&self, claim: Claim, lease: Duration) -> Result<Option<Claim>> {
+        let worker = claim.worker().clone();
+        self.complete(claim).await?;
+        self.claim(&worker, lease).await
+    }
 
     /// Gives the slot back and lets the entry wait again, until `not_before` if given. `Conflict` if the claim is lost.
     async fn release(&self, claim: Claim, not_before: Option<Timestamp>) -> Result<()>;
@@ -68,6 +94,17 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
 
     /// The tasks that are claimed and by whom.
     async fn claimed(&self) -> Result<Vec<(TaskId, WorkerId)>>;
+
+    /// Those of these tasks that neither wait nor are claimed, in the order given.
+    async fn missing(&self, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
+        let waiting = self.waiting().await?;
+        let claimed = self.claimed().await?;
+        let there: BTreeSet<TaskId> = (waiting.iter().map(|entry| entry.job.task))
+            .chain(claimed.iter().map(|(task, _)| *task))
+            .collect();
+        let missing = tasks.iter().filter(|task| !there.contains(task));
+        Ok(missing.copied().collect())
+    }
 }
 
 /// An entry of the queue.

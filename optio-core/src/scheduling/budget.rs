@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{clock::Timestamp, money::Usd};
+use crate::{
+    clock::Timestamp,
+    failure::{Failure, FailureClass},
+    money::Usd,
+};
 
 /// What may be spent. None is without limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -52,6 +56,18 @@ pub enum BudgetScope {
     RepoDay,
     /// Everybody's for the day.
     FleetDay,
+}
+
+impl Exceeded {
+    /// What a run fails from that may not spend more: it goes on when there is a new budget, if ever.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let failure = Failure::new(FailureClass::BudgetReached).with_detail(self.to_string());
+        match self.renews_at {
+            Some(at) => failure.until(at),
+            None => failure,
+        }
+    }
 }
 
 impl std::fmt::Display for Exceeded {

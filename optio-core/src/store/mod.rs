@@ -148,6 +148,22 @@ pub enum Write {
     /// than the given one and the run is live. All else stays as it is stored: what its old holder wrote after the taker
     /// had read it is not taken back.
     TakeOver(Run),
+    /// Not a write but a condition: no task that is stored comes from this ticket. `Conflict` otherwise. Commits with
+    /// such a condition come one after the other, whoever makes them.
+    TicketIsNew {
+        /// The ticket's source.
+        source: String,
+        /// Its key there.
+        key: String,
+    },
+    /// Not a write but a condition: once the writes before it are made, no more runs than this are live. `Conflict`
+    /// otherwise. Commits with such a condition come one after the other, whoever makes them.
+    LiveRunsAtMost {
+        /// The runs of this repository; all runs if none.
+        repo: Option<RepoId>,
+        /// How many of them may be live.
+        limit: u32,
+    },
     /// A repository, new or changed. `Conflict` if another one has the same address.
     Repo(Repo),
     /// A workspace, new or changed.

@@ -4,6 +4,7 @@
 //! What outlives a state (the pull request, the worktree, what has been spent) is a field of the [`Task`].
 
 mod dependency;
+mod message;
 mod state;
 mod transition;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     dependency::{CycleError, DependencyVerdict, check_acyclic, dependencies},
+    message::{MAX_MESSAGE, Message},
     state::{AttentionReason, Completion, StateName, TaskState},
     transition::{InvalidTransition, TaskEvent},
 };
@@ -76,6 +78,12 @@ pub struct Task {
     pub last_green: Option<CommitId>,
     /// What its runs have used, added up. Those of its review subtasks are counted with them.
     pub usage: Usage,
+    /// What people have said to its agent and no run that did its work has heard, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
+    /// The number of the last message that anybody has sent.
+    #[serde(default)]
+    pub last_message: u32,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.

@@ -165,6 +165,13 @@ pub enum TranscriptEvent {
         /// The error as structured data.
         error: ReportedError,
     },
+    /// Somebody has told the agent something.
+    Message {
+        /// The number of the message in its task.
+        number: u32,
+        /// What it says.
+        text: String,
+    },
     /// The agent's closing word on a round of work. A run may hold several; the last one counts.
     Result {
         /// Whether the agent calls it a failure.
@@ -194,8 +201,8 @@ impl TranscriptEvent {
     }
 }
 
-/// What a [`Usage`] is the sum of. Agents count differently; what the run has used is added up from all three.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What a [`Usage`] is the sum of. Agents count differently; what the run has used is added up from all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageOf {
     /// The run, since it began.
@@ -205,6 +212,9 @@ pub enum UsageOf {
     Part,
     /// The session, since it began, with all earlier runs in it.
     Session,
+    /// One answer of the model, by its id, as far as it has come: an estimate that holds until one of the others counts
+    /// it again. The same id once more takes the place of what was said before.
+    Answer(String),
 }
 
 /// One item of an agent's plan.
@@ -245,6 +255,9 @@ pub struct RunReport {
     pub session_before: Usage,
     /// What its session has used by now, if the agent counts that.
     pub session_usage: Option<Usage>,
+    /// What is estimated of that, where the agent tells more only later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
     /// The last closing word: whether the agent calls it a failure, and its summary. None while a round of work that
     /// began after it goes on.
     pub result: Option<(Failed, String)>,
@@ -260,6 +273,21 @@ pub struct RunReport {
     /// The last refusal for the rate: when it ends, where that was told.
     pub rate_limited: Option<RateLimited>,
 }
+
+/// What a run has used since its agent last told, as far as can be seen.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Estimate {
+    /// What the agent has told.
+    told: Usage,
+    /// What its model's answers have used since.
+    since: Usage,
+    /// The latest of those answers, each with its part of it: they may grow.
+    answers: Vec<(String, Usage)>,
+}
+
+/// How many answers may be under way at the same time: those of subagents besides the agent's own.
+const MAX_ANSWERS: usize = 16;
 
 /// The longest [last words](RunReport::last_words) that are kept, in bytes.
 pub const MAX_LAST_WORDS: usize = 4096;
@@ -292,7 +320,7 @@ impl RunReport {
                 self.model = model.clone().or_else(|| self.model.take());
                 self.agent_version = version.clone().or_else(|| self.agent_version.take());
             }
-            TranscriptEvent::Usage { total, of } => self.count(*total, *of),
+            TranscriptEvent::Usage { total, of } => self.count(*total, of),
             TranscriptEvent::Text { text } => {
                 self.got_over();
                 self.last_words.clear();
@@ -347,17 +375,58 @@ impl RunReport {
             .push_str(&text[..text.floor_char_boundary(room)]);
     }
 
-    fn count(&mut self, used: Usage, of: UsageOf) {
+    fn count(&mut self, used: Usage, of: &UsageOf) {
+        let mut told = match &self.estimate {
+            Some(estimate) => estimate.told,
+            None => self.usage,
+        };
         match of {
-            UsageOf::Run => self.usage = at_least(self.usage, used),
-            UsageOf::Part => self.usage += used,
+            UsageOf::Run => told = at_least(told, used),
+            UsageOf::Part => told += used,
             UsageOf::Session => {
                 let total = at_least(self.session_usage.unwrap_or_default(), used);
                 self.session_usage = Some(total);
-                let of_run = total.saturating_sub(self.session_before);
-                self.usage = at_least(self.usage, of_run);
+                told = at_least(told, total.saturating_sub(self.session_before));
+            }
+            UsageOf::Answer(id) => {
+                let estimate = self.estimate.get_or_insert_with(|| Estimate {
+                    told,
+                    ..Estimate::default()
+                });
+                let so_far = estimate.add(id, used);
+                self.usage = at_least(self.usage, so_far);
+                return;
             }
         }
+        // a total never shrinks: should the estimate have been higher, it stands until the agent tells of more
+        self.usage = at_least(self.usage, told);
+        self.estimate = (self.usage != told).then(|| Estimate {
+            told,
+            ..Estimate::default()
+        });
+    }
+}
+
+impl Estimate {
+    /// Counts an answer, and says what that makes in all.
+    fn add(&mut self, id: &str, used: Usage) -> Usage {
+        match self.answers.iter_mut().find(|(known, _)| known == id) {
+            Some((_, before)) => {
+                let now = at_least(*before, used);
+                self.since += now.saturating_sub(*before);
+                *before = now;
+            }
+            None => {
+                self.since += used;
+                if self.answers.len() == MAX_ANSWERS {
+                    self.answers.remove(0);
+                }
+                self.answers.push((id.to_owned(), used));
+            }
+        }
+        let mut all = self.told;
+        all += self.since;
+        all
     }
 }
 

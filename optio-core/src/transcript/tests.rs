@@ -237,7 +237,12 @@ proptest! {
             .map(|((kind, size), n)| match every_event().swap_remove(kind) {
                 TranscriptEvent::Usage { .. } => TranscriptEvent::Usage {
                     total: usage(size),
-                    of: [UsageOf::Run, UsageOf::Part, UsageOf::Session][n % 3],
+                    of: match n % 4 {
+                        0 => UsageOf::Run,
+                        1 => UsageOf::Part,
+                        2 => UsageOf::Session,
+                        _ => UsageOf::Answer((n % 3).to_string()),
+                    },
                 },
                 event => event,
             })
@@ -280,9 +285,56 @@ fn parts_add_up_and_sums_do_not() {
         (UsageOf::Session, [2, 3, 3], usage(3)),
     ];
     for (of, reports, sum) in rows {
-        let report = report(reports.into_iter().map(|n| used(n, of)));
+        let report = report(reports.into_iter().map(|n| used(n, of.clone())));
         assert_eq!(report.usage, sum, "{of:?}");
     }
+}
+
+#[test]
+fn answers_are_an_estimate_until_the_agent_tells() {
+    let answer = |id: &str, n| used(n, UsageOf::Answer(id.to_owned()));
+    let told = |n| used(n, UsageOf::Part);
+    let rows = [
+        // two answers at a time, each seen growing
+        (
+            vec![
+                answer("a", 2),
+                answer("b", 1),
+                answer("a", 3),
+                answer("b", 1),
+            ],
+            4,
+        ),
+        // more is told in the end than was seen, and the next round begins from there
+        (vec![answer("a", 2), told(5)], 5),
+        (vec![answer("a", 2), told(5), answer("b", 1)], 6),
+        (vec![answer("a", 2), told(5), answer("b", 1), told(2)], 7),
+        // less is told: the total does not shrink, and nothing is counted twice
+        (vec![answer("a", 4), told(3)], 4),
+        (vec![answer("a", 4), told(3), answer("b", 2)], 5),
+        (vec![answer("a", 4), told(3), told(3)], 6),
+        // by versions that tell what was used since the beginning
+        (
+            vec![answer("a", 2), used(5, UsageOf::Run), answer("b", 1)],
+            6,
+        ),
+        (
+            vec![
+                answer("a", 2),
+                used(5, UsageOf::Run),
+                answer("b", 1),
+                used(7, UsageOf::Run),
+            ],
+            7,
+        ),
+    ];
+    for (events, sum) in rows {
+        assert_eq!(report(events.clone()).usage, usage(sum), "{events:?}");
+    }
+    let many = (0..100).map(|n| answer(&n.to_string(), 1));
+    let report = report(many);
+    assert_eq!(report.usage, usage(100));
+    assert_eq!(report.estimate.unwrap().answers.len(), MAX_ANSWERS);
 }
 
 #[test]

@@ -20,7 +20,11 @@ fn runtime() -> RuntimeUnderTest {
     let runtime = MemoryRuntime::new(FakeGit::new());
     runtime.set_programs(|_, command| (command.program == "print").then(|| print(&command.env)));
     runtime.behave(Behaviour::new(|run| {
-        vec![Step::Print(run.prompt.clone()), Step::Hang]
+        let then = match run.prompt.as_str() {
+            "first\n" => Step::HearAll,
+            _ => Step::Hang,
+        };
+        vec![Step::Print(run.prompt.trim_end().to_owned()), then]
     }));
     RuntimeUnderTest::new(runtime.clone(), runtime).scripted(|job| match job {
         Job::Print {
@@ -32,6 +36,7 @@ fn runtime() -> RuntimeUnderTest {
             .env("ERR", stderr)
             .env("CODE", code.to_string()),
         Job::PrintAndStay(line) => agent(line),
+        Job::Echo => agent("first\n".to_owned()).open_stdin(),
     })
 }
 

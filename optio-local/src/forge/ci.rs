@@ -1,20 +1,21 @@
 //! Who checks what: every open pull request's head once, a few at a time, and nobody has to ask for the end of it.
 //!
-//! Nothing about a running check is on the disk. If this process dies, its checks are started again by the next look at
+//! Nothing about a running check is on the disk but who runs it, where processes share the forge. If this process dies, its checks are started again by the next look at
 //! their pull requests, after what was left of them has been taken away.
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
+    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use optio_core::{
     Clock, Error, Result,
+    clock::later,
     event_bus::{EventBus, Hint},
     id::RepoId,
     pull_request::{Checks, CommitId, FailedCheck, PrNumber},
-    runtime::Runtime as _,
 };
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -30,6 +31,9 @@ use crate::runtime::LocalRuntime;
 /// How long a check that could not be run, for no fault of the commit, is left alone.
 const BACKOFF: Duration = Duration::from_secs(30);
 
+/// How long a commit is ours to check if we give no sign of life.
+const CLAIM: Duration = Duration::from_secs(30);
+
 /// The checks of this process.
 #[derive(Debug)]
 pub(super) struct Ci {
@@ -37,6 +41,8 @@ pub(super) struct Ci {
     pub(super) records: Records,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) bus: Option<Arc<dyn EventBus>>,
+    /// Who we are to other processes; none if there can be none.
+    pub(super) owner: Option<String>,
     pub(super) limit: Duration,
     pub(super) permits: Arc<Semaphore>,
     pub(super) flights: Mutex<HashMap<Key, Flight>>,
@@ -47,9 +53,9 @@ pub(super) struct Ci {
 /// What is checked, and by what.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    repository: String,
-    commit: CommitId,
-    command: String,
+    pub(super) repository: String,
+    pub(super) commit: CommitId,
+    pub(super) command: String,
 }
 
 /// Who wants to know.
@@ -78,14 +84,6 @@ impl Key {
 }
 
 impl Ci {
-    /// Takes away what checks of an earlier process have left, their processes included.
-    pub(super) async fn clean_up(&self) -> Result<()> {
-        for left in self.runtime.list().await? {
-            self.runtime.remove(left.id).await?;
-        }
-        Ok(())
-    }
-
     /// What the check says about a commit. Starts it if it has no result and is not at work.
     pub(super) async fn verdict(
         self: &Arc<Self>,
@@ -103,6 +101,10 @@ impl Ci {
             return Ok(Checks::Unknown { reason });
         }
         let key = Key::new(bare, commit, &plan);
+        if !self.flights().contains_key(&key) && !self.claim(&key).await? {
+            // another process checks it, and tells everybody when it has
+            return Ok(Checks::Pending);
+        }
         let cancel = self.stop.child_token();
         match self.flights().entry(key.clone()) {
             Entry::Occupied(mut entry) => match entry.get_mut() {
@@ -128,7 +130,10 @@ impl Ci {
         };
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
-            let ended = this.fly(&check, watcher.0, &cancel).await;
+            let ended = tokio::select! {
+                ended = this.fly(&check, watcher.0, &cancel) => ended,
+                never = this.keep(&key) => match never {},
+            };
             this.land(&key, ended).await;
         });
         Ok(Checks::Pending)
@@ -217,6 +222,26 @@ impl Ci {
         Ok(known.await?.is_some())
     }
 
+    /// Takes or keeps the right to check a commit; false if another process has it.
+    async fn claim(&self, key: &Key) -> Result<bool> {
+        let Some(owner) = &self.owner else {
+            return Ok(true);
+        };
+        let now = self.clock.now();
+        let until = later(now, CLAIM);
+        self.records.claim_check(key, owner, now, until).await
+    }
+
+    /// Keeps that right for as long as it is polled. Whoever loses it goes on all the same: the first word counts.
+    async fn keep(&self, key: &Key) -> Infallible {
+        loop {
+            tokio::time::sleep(CLAIM / 3).await;
+            if let Err(error) = self.claim(key).await {
+                tracing::warn!(commit = %key.commit, %error, "the claim to check a commit was not renewed");
+            }
+        }
+    }
+
     /// Makes room for another try, and wakes those who wait.
     async fn land(&self, key: &Key, ended: Option<Result<()>>) {
         let flight = {
@@ -232,6 +257,11 @@ impl Ci {
             }
             flight
         };
+        if let Some(owner) = &self.owner
+            && let Err(error) = self.records.release_check(key, owner).await
+        {
+            tracing::debug!(commit = %key.commit, %error, "a claim was not released; it ends by itself");
+        }
         // of a cancelled check only those are left who came too late to be noticed
         if let Some(Flight::Running { watchers, .. }) = flight {
             for watcher in watchers {

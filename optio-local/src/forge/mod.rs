@@ -1,5 +1,6 @@
 //! A git forge on bare repositories of this machine: pull requests without a server and without an account.
 //!
+//! - `folder`: who has the folder open.
 //! - `repository`, over `git`: what branches and commits say; asked at every look, never remembered as truth.
 //! - `records`: what git cannot know, in a database file of its own: who wanted what merged, reviews, check results.
 //! - `observe`: both laid over each other, a pull request as it is now. Looking also starts what is due.
@@ -8,23 +9,25 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{File, TryLockError},
-    path::{Path, PathBuf},
+    fs::File,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use optio_core::{
-    Clock, Error, ErrorKind, Result, SystemClock,
+    Clock, Error, Result, SystemClock,
     event_bus::EventBus,
     forge::{Forge, GitCredentials, MergeRequest, NewPullRequest, RepositoryFacts},
     pull_request::{CommitId, PrNumber, PrState, PullRequest, ReviewReport},
     repo::{Repo, RepoUrl},
+    store::Sharing,
 };
 use tokio::sync::Semaphore;
 
 mod git;
+mod folder;
 mod repository;
 mod records;
 mod review;
@@ -36,12 +39,13 @@ mod merge;
 pub use self::records::Readiness;
 use self::{
     ci::Ci,
+    folder::Folder,
     git::Git,
     observe::Settled,
     records::{NewPull, NewReview, News, Records},
     repository::Bare,
 };
-use crate::runtime::{LocalRuntime, LocalRuntimeOptions};
+use crate::runtime::LocalRuntimeOptions;
 
 /// The forge's name, in errors and logs.
 const NAME: &str = "local forge";
@@ -63,6 +67,8 @@ pub struct LocalForgeOptions {
     pub max_checks: usize,
     /// The longest that one git command may take.
     pub git_timeout: Duration,
+    /// Whether other processes may have the same folder open.
+    pub sharing: Sharing,
     /// Who is told when something happens to a pull request.
     pub bus: Option<Arc<dyn EventBus>>,
     /// What time it is.
@@ -80,6 +86,7 @@ impl LocalForgeOptions {
             check_timeout: Duration::from_secs(600),
             max_checks: 2,
             git_timeout: Duration::from_secs(60),
+            sharing: Sharing::Exclusive,
             bus: None,
             clock: Arc::new(SystemClock),
         }
@@ -89,6 +96,13 @@ impl LocalForgeOptions {
     #[must_use]
     pub fn with_bus(mut self, bus: Arc<dyn EventBus>) -> Self {
         self.bus = Some(bus);
+        self
+    }
+
+    /// The same for a folder that other processes may have open at the same time.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.sharing = Sharing::Shared;
         self
     }
 
@@ -108,6 +122,8 @@ impl LocalForgeOptions {
 /// - Opening or reading a pull request sees to it that its head is checked: by the command in the repository's settings,
 ///   else by the commit's own file `.optio/check`. Each command judges a commit once; a check that was interrupted runs
 ///   again. With neither there is nothing to check.
+/// - Several processes may have one forge open if all of them share it ([`LocalForgeOptions::shared`]). Whoever looks
+///   first checks a commit; if it dies, whoever looks half a minute later.
 /// - A pull request whose head branch is gone is closed, or merged if its commits are in the base branch.
 /// - Nothing ever requires a review. One who requested changes takes that back by approving.
 /// - A merge leaves the head branch where it is.
@@ -121,7 +137,7 @@ pub struct LocalForge {
     repositories: Mutex<HashMap<String, Arc<Bare>>>,
     settled: Mutex<HashMap<(String, PrNumber), Settled>>,
     merging: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    lock: Mutex<Option<File>>,
+    locks: Mutex<Option<(Folder, File)>>,
 }
 
 /// A review by a person or a program other than Optio.
@@ -134,7 +150,8 @@ pub struct GivenReview {
 }
 
 impl LocalForge {
-    /// Opens the forge. Until it is shut down or dropped, or the process ends, no other one can be opened there.
+    /// Opens the forge. Until it is shut down or dropped, or the process ends, no other one can be opened there; unless
+    /// all of them share it.
     ///
     /// # Errors
     /// Git is missing or too old, another process has the folder, or it cannot be used. The message says what to do.
@@ -143,22 +160,26 @@ impl LocalForge {
             .map_err(|error| Error::invalid(NAME, format!("the forge needs a folder: {error}")))?;
         let config = dir.join("gitconfig");
         let git = Git::find(&options.env, config.clone(), options.git_timeout).await?;
-        let lock = prepare(&dir, &config)?;
+        let folder = Folder::take(&dir, &config, options.sharing)?;
+        let opening = folder.opening().await?;
         let records = Records::open(&dir.join("forge.db")).await?;
-        let mut runtime = LocalRuntimeOptions::new(dir.join("checks"));
-        runtime.env = options.env;
+        let checkouts = folder.checkouts(&options.env).await?;
+        drop(opening);
         let ci = Arc::new(Ci {
-            runtime: Arc::new(LocalRuntime::open(runtime).await?),
+            runtime: Arc::new(checkouts.runtime),
             records: records.clone(),
             clock: Arc::clone(&options.clock),
             bus: options.bus,
+            owner: match options.sharing {
+                Sharing::Exclusive => None,
+                Sharing::Shared => Some(format!("{:016x}", options.clock.random())),
+            },
             limit: options.check_timeout,
             permits: Arc::new(Semaphore::new(options.max_checks.max(1))),
             flights: Mutex::default(),
             tasks: tokio_util::task::TaskTracker::new(),
             stop: tokio_util::sync::CancellationToken::new(),
         });
-        ci.clean_up().await?;
         Ok(Self {
             git: Arc::new(git),
             records,
@@ -167,7 +188,7 @@ impl LocalForge {
             repositories: Mutex::default(),
             settled: Mutex::default(),
             merging: Mutex::default(),
-            lock: Mutex::new(Some(lock)),
+            locks: Mutex::new(Some((folder, checkouts.lock))),
         })
     }
 
@@ -176,8 +197,8 @@ impl LocalForge {
     pub async fn shut_down(&self) {
         self.ci.shut_down().await;
         self.records.close().await;
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(lock.take());
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(locks.take());
     }
 
     /// All pull requests of a repository, the latest first.
@@ -437,46 +458,4 @@ impl Forge for LocalForge {
 
 fn unknown(repo: &Repo, number: PrNumber) -> Error {
     Error::not_found(NAME, format!("pull request {number} of {}", repo.url))
-}
-
-/// Makes the folder, takes it for ourselves, and writes the configuration of our git.
-fn prepare(dir: &Path, config: &Path) -> Result<File> {
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    let unusable = |error: std::io::Error| {
-        let kind = match error.kind() {
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-                ErrorKind::Denied
-            }
-            std::io::ErrorKind::StorageFull => ErrorKind::Unavailable,
-            _ => ErrorKind::Invalid,
-        };
-        let dir = dir.display();
-        let message = format!(
-            "the folder {dir} cannot be written ({error}): give this user the right to, or choose another folder"
-        );
-        Error::new(kind, NAME, message)
-    };
-    let mut folders = std::fs::DirBuilder::new();
-    folders.recursive(true).mode(0o700);
-    folders.create(dir).map_err(unusable)?;
-    let lock = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(dir.join("forge.lock"))
-        .map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let dir = dir.display();
-            let message = format!(
-                "another optio is using the folder {dir}: stop it first, or choose another folder"
-            );
-            return Err(Error::unavailable(NAME, message));
-        }
-        Err(TryLockError::Error(error)) => return Err(unusable(error)),
-    }
-    std::fs::write(config, git::CONFIG).map_err(unusable)?;
-    Ok(lock)
 }

@@ -25,6 +25,10 @@ pub(super) const SHELL: &str = "/bin/sh";
 /// The handlers keep the shell alive when its whole group is signalled; what it runs gets the defaults back. Its own
 /// error output is put away, as some shells remark on how a command died; the command's is untouched. If there is a
 /// namespace, what its first process wrote is believed: without a code, it was killed.
+///
+/// If there is a `pipe`, the command's input stays open: a second shell copies what is in `stdin`, and what comes to be in
+/// it, into the pipe, until it finds that the input was ended. It sleeps until somebody rings the `bell`, and goes with
+/// the command at the latest.
 const SUPERVISE: &str = r#"
 run=$1
 shift
@@ -33,8 +37,32 @@ set -C
 { echo "$$" >"$run/started"; } 2>/dev/null || exit 0
 set +C
 exec 3>&2 2>/dev/null
-(exec "$@" 2>&3 3>&-)
-code=$?
+feed() {
+    exec 4<>"$run/bell"
+    at=0
+    while :; do
+        end=
+        [ -e "$run/input.end" ] && end=1
+        size=$(wc -c <"$run/stdin")
+        if [ "$size" -gt "$at" ]; then
+            tail -c "+$((at + 1))" "$run/stdin" | head -c "$((size - at))" || exit
+            at=$((size))
+        elif [ "$end" ]; then
+            exit
+        else
+            read -r _ <&4
+        fi
+    done
+}
+if [ -p "$run/pipe" ]; then
+    feed >"$run/pipe" 3>&- &
+    (exec "$@" <"$run/pipe" 2>&3 3>&-)
+    code=$?
+    kill "$!"
+else
+    (exec "$@" 2>&3 3>&-)
+    code=$?
+fi
 if [ -e "$run/code" ]; then
     read -r code <"$run/code" || code=137
 fi

@@ -16,8 +16,8 @@ use optio_core::{
     Clock, Error, Result, SystemClock,
     id::{RunId, WorkspaceId},
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, RunStatus,
-        Runtime, WorkspaceSpec,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset,
+        RunStatus, Runtime, WorkspaceSpec,
     },
     workspace::WorkspacePath,
 };
@@ -293,6 +293,19 @@ impl Runtime for LocalRuntime {
         let (run, watch) = (self.run(workspace, run), Arc::clone(&self.watch));
         let spool = offload(move || Spool::open(run, from, &watch)).await?;
         Ok(Box::new(spool))
+    }
+
+    async fn feed(&self, workspace: WorkspaceId, run: RunId, input: Input) -> Result<()> {
+        let (place, run) = (self.workspace(workspace), self.run(workspace, run));
+        offload(move || {
+            run.check()?;
+            let _one_at_a_time = place.lock()?;
+            match input {
+                Input::More { at, bytes } => run.feed(at, &bytes),
+                Input::End => run.end_input(),
+            }
+        })
+        .await
     }
 
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> Result<RunStatus> {

@@ -2,11 +2,12 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io,
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
+use nix::{errno::Errno, sys::stat::Mode, unistd::mkfifo};
 use optio_core::{Error, Result, failure::ExitStatus, id::RunId, workspace::WorkspacePath};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,21 @@ impl RunDir {
 
     pub(super) fn stderr(&self) -> PathBuf {
         self.path.join("stderr")
+    }
+
+    /// What an open input goes through. There is none if the input ends at once.
+    fn pipe(&self) -> PathBuf {
+        self.path.join("pipe")
+    }
+
+    /// Who copies an open input sleeps until a line comes through here.
+    fn bell(&self) -> PathBuf {
+        self.path.join("bell")
+    }
+
+    /// Tells that an open input has ended.
+    fn input_end(&self) -> PathBuf {
+        self.path.join("input.end")
     }
 
     /// Written by the supervisor before anything else, and by only one of them.
@@ -122,6 +138,74 @@ impl RunDir {
 
     pub(super) fn write_stdin(&self, content: &[u8]) -> Result<()> {
         replace(&self.stdin(), content).map_err(failed("write the run's input"))
+    }
+
+    /// Makes what an open input goes through.
+    pub(super) fn open_input(&self, first: &[u8]) -> Result<()> {
+        self.write_stdin(first)?;
+        for path in [self.bell(), self.pipe()] {
+            match mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(error) => return Err(failed("open the run's input")(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds to an open input what is not there yet. The caller keeps others from doing so at the same time.
+    pub(super) fn feed(&self, at: u64, bytes: &[u8]) -> Result<()> {
+        let closed = |why: &str| {
+            Err(Error::conflict(
+                NAME,
+                format!("run {} reads no more: {why}", self.id),
+            ))
+        };
+        if !self.pipe().exists() {
+            return closed("its input was never open");
+        }
+        let failed = || failed("write the run's input");
+        let there = fs::metadata(self.stdin()).map_err(failed())?.len();
+        let known = usize::try_from(there.saturating_sub(at)).unwrap_or(usize::MAX);
+        if there < at {
+            return closed("what stands before is missing");
+        }
+        if let Some(new) = bytes.get(known..).filter(|new| !new.is_empty()) {
+            if self.input_end().exists() {
+                return closed("its input was ended");
+            }
+            if self.exit_status().is_some() {
+                return closed("it has ended");
+            }
+            let mut input = OpenOptions::new().append(true).open(self.stdin());
+            let input = input
+                .as_mut()
+                .map_err(|error| io::Error::from(error.kind()));
+            input
+                .and_then(|input| input.write_all(new))
+                .map_err(failed())?;
+        }
+        self.ring();
+        Ok(())
+    }
+
+    /// Ends an open input, if there is one.
+    pub(super) fn end_input(&self) -> Result<()> {
+        if self.pipe().exists() {
+            File::create(self.input_end()).map_err(failed("end the run's input"))?;
+            self.ring();
+        }
+        Ok(())
+    }
+
+    /// Wakes who copies the input. Nobody may be there: not yet, and then it looks first; or not any more.
+    fn ring(&self) {
+        let bell = OpenOptions::new()
+            .write(true)
+            .custom_flags(nix::libc::O_NONBLOCK)
+            .open(self.bell());
+        if let Ok(mut bell) = bell {
+            let _ = bell.write_all(b"\n"); // a bell that is full of lines has woken it
+        }
     }
 
     /// Opens a file that the run's output goes to.

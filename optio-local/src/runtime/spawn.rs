@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs::File, path::PathBuf, process::Stdio, time::Duration};
 
-use optio_core::{Error, Result, runtime::Command};
+use optio_core::{
+    Error, Result,
+    runtime::{Command, InputEnd},
+};
 use process_wrap::tokio::{CommandWrap, ProcessSession};
 use tokio::time::{Instant, sleep};
 
@@ -97,7 +100,10 @@ fn prepare(
     })?;
     workspace.write_files(&command.files)?;
     let dir = workspace.working_dir(command.dir.as_ref())?;
-    let stdin = if command.stdin.is_empty() {
+    let stdin = if command.stdin_end == InputEnd::WhenTold {
+        run.open_input(&command.stdin)?;
+        Stdio::null()
+    } else if command.stdin.is_empty() {
         Stdio::null()
     } else {
         run.write_stdin(&command.stdin)?;

@@ -5,7 +5,7 @@
 //! - `op`, `statement`: a commit as steps, and the statements that carry many of them out at once;
 //! - `writer`: the one task that writes, in batches that share a sync of the disk;
 //! - `query`: the reads, on connections of their own that the writer never blocks;
-//! - `open`, `lock`, `error`: one process per data folder, and what can go wrong.
+//! - `open`, `lock`, `inspect`, `error`: one process per data folder, and what can go wrong.
 
 mod error;
 mod lock;
@@ -17,6 +17,7 @@ mod statement;
 mod query;
 mod writer;
 mod open;
+mod inspect;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
@@ -52,6 +53,8 @@ use self::{
     record::Record,
     writer::{Claim, Job, Lease, Request, gone},
 };
+
+pub use self::inspect::SchemaVersion;
 
 /// How this backend calls itself in errors.
 const BACKEND: &str = "sqlite";

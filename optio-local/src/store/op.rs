@@ -1,6 +1,8 @@
 //! What a commit comes to: steps, each one row for one statement. Steps of one kind from many commits go into one
 //! statement together.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use uuid::Uuid;
 
 use optio_core::{
@@ -27,11 +29,13 @@ use super::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Guard,
+    TicketIsNew,
     NewTask,
     Task,
     NewRun,
     Run,
     TakeOver,
+    LiveRuns,
     NewRepo,
     Repo,
     NewWorkspace,
@@ -54,13 +58,15 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::Guard,
+        Self::TicketIsNew,
         Self::NewTask,
         Self::Task,
         Self::NewRun,
         Self::Run,
         Self::TakeOver,
+        Self::LiveRuns,
         Self::NewRepo,
         Self::Repo,
         Self::NewWorkspace,
@@ -148,6 +154,15 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
             return Err(Error::invalid(BACKEND, message));
         }
         Write::TakeOver(run) => ops.push(record(&run, Kind::TakeOver)?),
+        Write::TicketIsNew { source, key } => ops.push(ticket_is_new(&source, &key)),
+        Write::LiveRunsAtMost { repo, limit } => ops.push(Op {
+            kind: Kind::LiveRuns,
+            key: None,
+            cells: vec![
+                repo.map_or(Cell::Null, |repo| Cell::Id(repo.as_uuid())),
+                Cell::Int(limit.into()),
+            ],
+        }),
         Write::Repo(repo) => ops.push(versioned(repo, (Kind::NewRepo, Kind::Repo))?),
         Write::Workspace(workspace) => {
             let kinds = (Kind::NewWorkspace, Kind::Workspace);
@@ -197,6 +212,17 @@ fn lift(account: &AccountName, until: PauseEnd) -> Op {
     let mut op = by_id(Kind::Lift, Pause::TABLE, account.key());
     op.cells.push(Cell::Int(until.order()));
     op
+}
+
+/// Two that ask for one ticket are not done at once: the second one has to see what the first one made.
+fn ticket_is_new(source: &str, key: &str) -> Op {
+    let mut hasher = DefaultHasher::new();
+    (source, key).hash(&mut hasher);
+    Op {
+        kind: Kind::TicketIsNew,
+        key: Some(("tickets", Uuid::from_u64_pair(0, hasher.finish()), 0)),
+        cells: vec![Cell::text(source), Cell::text(key)],
+    }
 }
 
 /// Log entries of one run.
@@ -294,6 +320,8 @@ impl Op {
             Kind::Repo => {
                 "has changed since it was read, does not exist, or another repository has its address"
             }
+            Kind::TicketIsNew => "has a task already",
+            Kind::LiveRuns => "would have more live runs than there may be",
             Kind::LogFollows | Kind::LogEntry => {
                 "has a log that does not end right before these entries"
             }
@@ -308,19 +336,26 @@ impl Op {
 
     fn subject(&self) -> String {
         let Some(Cell::Id(id)) = self.cells.first() else {
-            return "the record".to_owned();
+            return match self.kind {
+                Kind::LiveRuns => "the fleet".to_owned(),
+                Kind::TicketIsNew => "the ticket".to_owned(),
+                _ => "the record".to_owned(),
+            };
         };
         let text = match self.kind {
             Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver => Run::id_text,
-            Kind::NewRepo | Kind::Repo => Repo::id_text,
+            Kind::NewRepo | Kind::Repo | Kind::LiveRuns => Repo::id_text,
             Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,
             Kind::NewWebhook | Kind::Webhook | Kind::ForgetWebhook => Webhook::id_text,
             Kind::Pause | Kind::Lift => Pause::id_text,
             Kind::NewOutbox | Kind::Delivered | Kind::Postponed => OutboxEntry::id_text,
-            Kind::NewTask | Kind::Task | Kind::LogFollows | Kind::LogEntry | Kind::Audit => {
-                Task::id_text
-            }
+            Kind::TicketIsNew
+            | Kind::NewTask
+            | Kind::Task
+            | Kind::LogFollows
+            | Kind::LogEntry
+            | Kind::Audit => Task::id_text,
         };
         text(*id)
     }

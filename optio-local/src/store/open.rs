@@ -109,7 +109,7 @@ impl SqliteStore {
     }
 }
 
-fn options() -> SqliteConnectOptions {
+pub(super) fn options() -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         // a commit is on the disk when it returns: in WAL mode anything less may lose the last ones with the power
         .synchronous(SqliteSynchronous::Full)
@@ -197,7 +197,7 @@ fn kind(error: &io::Error) -> ErrorKind {
     }
 }
 
-fn unusable(path: &str, error: &sqlx::Error) -> Error {
+pub(super) fn unusable(path: &str, error: &sqlx::Error) -> Error {
     let (kind, reason) = meaning(error);
     let way_out = match kind {
         ErrorKind::Corrupt => "restore it from a backup, or move it away to start afresh",
@@ -238,7 +238,7 @@ async fn make_ready(writer: &SqlitePool, path: &str) -> Result<()> {
     Ok(())
 }
 
-fn unfit(path: &str, error: &SchemaError) -> Error {
+pub(super) fn unfit(path: &str, error: &SchemaError) -> Error {
     let (kind, message) = match error {
         SchemaError::Sql(error) => return unusable(path, error),
         SchemaError::Foreign => (

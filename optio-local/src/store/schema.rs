@@ -75,6 +75,24 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sch
         })
 }
 
+/// The version of the schema that a database has; zero if it has none. Changes nothing.
+pub(super) async fn found(connection: &mut SqliteConnection) -> Result<i64, SchemaError> {
+    check_owner(&mut *connection).await?;
+    let migrations: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(SchemaError::Sql)?;
+    if migrations == 0 {
+        return Ok(0);
+    }
+    sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(SchemaError::Sql)
+}
+
 /// The version of the present schema.
 pub(super) fn newest() -> i64 {
     migrator()

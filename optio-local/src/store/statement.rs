@@ -44,11 +44,27 @@ fn statement(kind: Kind) -> Statement {
             "runs",
             "runs.id = given.column1 AND runs.epoch = given.column2 AND runs.live = 1",
         ),
+        Kind::TicketIsNew => Statement {
+            before: "SELECT count(*) FROM (VALUES ".to_owned(),
+            columns: 2,
+            after: ") AS given WHERE NOT EXISTS (SELECT 1 FROM tasks \
+                    WHERE tasks.ticket_source = given.column1 AND tasks.ticket_key = given.column2)"
+                .to_owned(),
+            expect: Expect::AllFound,
+        },
         Kind::NewTask => insert::<Task>(),
         Kind::Task => update_version::<Task>(),
         Kind::NewRun => insert::<Run>(),
         Kind::Run => update::<Run>("runs.epoch = given.column4 AND +runs.live = 1"),
         Kind::TakeOver => take_over(),
+        Kind::LiveRuns => Statement {
+            before: "SELECT count(*) FROM (VALUES ".to_owned(),
+            columns: 2,
+            after: ") AS given WHERE (SELECT count(*) FROM runs WHERE runs.live = 1 \
+                    AND (given.column1 IS NULL OR runs.repo = given.column1)) <= given.column2"
+                .to_owned(),
+            expect: Expect::AllFound,
+        },
         Kind::NewRepo => insert::<Repo>(),
         Kind::Repo => update_version::<Repo>(),
         Kind::NewWorkspace => insert::<Workspace>(),

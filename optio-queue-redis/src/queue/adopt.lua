@@ -8,7 +8,7 @@ if claim then
   if holder ~= worker then
     return finish(holder)
   end
-  let_go(task)
+  let_go(task, claim)
 end
 take(task)
 hold(task, make(repo, score, delay, job), worker, token, tonumber(lease))

@@ -83,22 +83,23 @@ pub(super) type Seen = (
     u32,
     u32,
     HashMap<String, String>,
-    HashMap<String, String>,
+    Vec<(String, u32, String)>,
     HashSet<String>,
 );
 
 /// Everything that waits, what is due first, by rank; then what has to wait, by its moment. With the reasons.
 pub(super) fn waiting(seen: &Seen) -> Result<Vec<Waiting>> {
     let (now, total, global, per_repo, entries, counts, held) = seen;
+    let counts: HashMap<&str, (u32, Option<u32>)> = counts
+        .iter()
+        .map(|(repo, working, limit)| (repo.as_str(), (*working, limit.parse().ok())))
+        .collect();
     let mut waiting = Vec::with_capacity(entries.len());
     for (task, entry) in entries {
         let (due, job) = parts(entry)?;
-        let count = |of| {
-            let count = counts.get(&format!("{of}:{}", job.repo));
-            count.and_then(|count| count.parse().ok())
-        };
-        let working = count("work").unwrap_or(0);
-        let limit = count("limit").unwrap_or(*per_repo);
+        let of_repo = counts.get(job.repo.to_string().as_str());
+        let (working, limit) = of_repo.copied().unwrap_or_default();
+        let limit = limit.unwrap_or(*per_repo);
         let why = match job.not_before {
             Some(until) if due > *now => WaitReason::NotBefore { until },
             _ if held.contains(task) => WaitReason::OwnRun,

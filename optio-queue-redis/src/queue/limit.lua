@@ -1,14 +1,17 @@
--- Sets the limits. ARGV: names and numbers in turn.
-for _, field in ipairs(call('HKEYS', COUNTS)) do
-  if string.sub(field, 1, 6) == 'limit:' then
-    call('HDEL', COUNTS, field)
-  end
+-- Sets the limits. ARGV: the limit of all, the limit of each repository, then repositories with limits of their own and
+-- these in turn. Returns the generation.
+for _, repo in ipairs(call('SMEMBERS', LIMITED)) do
+  call('HDEL', REPO .. repo, 'limit')
 end
-for i = 1, #ARGV, 2 do
-  call('HSET', COUNTS, ARGV[i], ARGV[i + 1])
+call('DEL', LIMITED)
+call('HSET', LIMITS, 'global', ARGV[1], 'per_repo', ARGV[2])
+for i = 3, #ARGV, 2 do
+  call('SADD', LIMITED, ARGV[i])
+  call('HSET', REPO .. ARGV[i], 'limit', ARGV[i + 1])
 end
 changed = true
 for _, repo in ipairs(call('SMEMBERS', REPOS)) do
   refresh(repo)
 end
-return finish(1)
+call('SETNX', GENERATION, time[1] .. '.' .. time[2])
+return finish(call('GET', GENERATION))

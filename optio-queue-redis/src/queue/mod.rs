@@ -12,8 +12,9 @@
 //!
 //! # Loss
 //! If an answer to `claim` is lost on its way, nobody holds that claim, and its slot is free again when the lease ends.
-//! If the server lost everything, claims are lost with it, and a handle that was told the limits sets them again before
-//! it claims. The entries come back from the store, by the engine.
+//! If the server lost everything, the generation that was made with the limits is gone or another one: each handle that
+//! had set limits is told so, by its next claim or within [`look`](crate::RedisOptions::look) while it waits. The limits
+//! and the entries come back from the store, by the engine.
 
 mod entry;
 mod scripts;
@@ -27,7 +28,7 @@ use std::{
 use async_trait::async_trait;
 use optio_core::{
     clock::{Clock, Timestamp},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::TaskId,
     queue::{Claim, Job, Queue, QueueLimits, Waiting},
     run::WorkerId,
@@ -42,6 +43,8 @@ use crate::{
     listener::{Heard, Listener},
 };
 
+/// How many entries are put in, or looked for, in one step.
+const PUSHED_AT_ONCE: usize = 200;
 /// How often another priority is tried again when the entry was replaced meanwhile.
 const MAX_RACES: usize = 16;
 
@@ -52,8 +55,8 @@ pub struct RedisQueue {
     keys: String,
     /// Goes up when there may be something new.
     wakes: watch::Sender<u64>,
-    /// What this handle was told, to tell a server that has lost it.
-    limits: Mutex<Option<QueueLimits>>,
+    /// The generation of the queue for which this handle has set limits; empty if it has set none.
+    generation: Mutex<String>,
     _listener: Listener,
 }
 
@@ -73,7 +76,7 @@ impl RedisQueue {
             clock,
             keys,
             wakes,
-            limits: Mutex::default(),
+            generation: Mutex::default(),
             _listener: listener,
         }
     }
@@ -86,14 +89,7 @@ impl RedisQueue {
     async fn with_claim(&self, claim: &Claim, script: &ScriptInvocation<'_>) -> Result<()> {
         match self.redis.run_again(script).await? {
             1 => Ok(()),
-            _ => Err(Error::conflict(
-                BACKEND,
-                format!(
-                    "the claim of {} on {} is lost",
-                    claim.worker(),
-                    claim.job().task
-                ),
-            )),
+            _ => Err(void(claim)),
         }
     }
 
@@ -106,54 +102,85 @@ impl RedisQueue {
         script
     }
 
-    fn known_limits(&self) -> Option<QueueLimits> {
-        self.limits
+    fn generation(&self) -> String {
+        self.generation
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    async fn send_limits(&self, limits: &QueueLimits) -> Result<()> {
-        let mut script = self.script(&scripts::LIMIT);
-        script.arg("global").arg(limits.global);
-        script.arg("per_repo").arg(limits.per_repo);
-        for (repo, limit) in &limits.repos {
-            script.arg(format!("limit:{repo}")).arg(*limit);
+    /// What a claim came to: the job, nothing, or a word that says why not.
+    fn claimed(answer: Option<&str>, worker: &WorkerId, token: u64) -> Result<Option<Claim>> {
+        match answer {
+            None => Ok(None),
+            Some("lost") => Err(lost()),
+            Some(job) => Ok(Some(Claim::new(entry::job(job)?, worker.clone(), token))),
         }
-        self.redis.run_again(&script).await
     }
+}
+
+/// The error of a server that has lost everything.
+fn lost() -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        BACKEND,
+        "the server has lost the queue: set the limits and push again",
+    )
+}
+
+fn void(claim: &Claim) -> Error {
+    let (worker, task) = (claim.worker(), claim.job().task);
+    Error::conflict(BACKEND, format!("the claim of {worker} on {task} is lost"))
 }
 
 #[async_trait]
 impl Queue for RedisQueue {
     async fn push(&self, job: Job) -> Result<()> {
-        let mut script = self.script(&scripts::PUSH);
-        script.arg(job.task.to_string());
-        Entry::new(&job, self.clock.now())?.push_to(&mut script);
-        self.redis.run_again(&script).await
+        self.push_all(vec![job]).await
+    }
+
+    /// Some hundred in each step, for the server does nothing else meanwhile.
+    async fn push_all(&self, jobs: Vec<Job>) -> Result<()> {
+        let now = self.clock.now();
+        for jobs in jobs.chunks(PUSHED_AT_ONCE) {
+            let mut script = self.script(&scripts::PUSH_ALL);
+            for job in jobs {
+                script.arg(job.task.to_string());
+                Entry::new(job, now)?.push_to(&mut script);
+            }
+            self.redis.run_again::<u8>(&script).await?;
+        }
+        Ok(())
     }
 
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
-        loop {
-            let limits = self.known_limits();
-            let token = self.clock.random();
-            let mut script = self.script(&scripts::CLAIM);
-            script
-                .arg(&worker.0)
-                .arg(token.to_string())
-                .arg(millis(lease))
-                .arg(limits.as_ref().map_or("", |_| "known"));
-            let answer: Option<String> = self.redis.run(&script).await?;
-            match (answer, limits) {
-                (None, _) => return Ok(None),
-                (Some(answer), Some(limits)) if answer == "limits" => {
-                    tracing::warn!("redis has lost the limits of the queue: they are set again");
-                    self.send_limits(&limits).await?;
-                }
-                (Some(job), _) => {
-                    return Ok(Some(Claim::new(entry::job(&job)?, worker.clone(), token)));
-                }
-            }
+        let token = self.clock.random();
+        let mut script = self.script(&scripts::CLAIM);
+        script
+            .arg(&worker.0)
+            .arg(token.to_string())
+            .arg(millis(lease))
+            .arg(self.generation());
+        let answer: Option<String> = self.redis.run(&script).await?;
+        Self::claimed(answer.as_deref(), worker, token)
+    }
+
+    async fn complete_and_claim(&self, claim: Claim, lease: Duration) -> Result<Option<Claim>> {
+        let token = self.clock.random();
+        let mut script = self.about(&claim, &scripts::COMPLETE_AND_CLAIM);
+        script
+            .arg(&claim.worker().0)
+            .arg(token.to_string())
+            .arg(millis(lease))
+            .arg(self.generation());
+        match self.redis.run::<Option<String>>(&script).await {
+            Ok(Some(answer)) if answer == "void" => Err(void(&claim)),
+            Ok(answer) => Self::claimed(answer.as_deref(), claim.worker(), token),
+            // its answer may have been on the way, so it is not asked again; giving the slot back is
+            Err(error) => match self.complete(claim).await {
+                Ok(()) => Ok(None),
+                Err(_) => Err(error),
+            },
         }
     }
 
@@ -230,8 +257,17 @@ impl Queue for RedisQueue {
     }
 
     async fn set_limits(&self, limits: QueueLimits) -> Result<()> {
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Some(limits.clone());
-        self.send_limits(&limits).await
+        let mut script = self.script(&scripts::LIMIT);
+        script.arg(limits.global).arg(limits.per_repo);
+        for (repo, limit) in &limits.repos {
+            script.arg(repo.to_string()).arg(*limit);
+        }
+        let generation: String = self.redis.run_again(&script).await?;
+        *self
+            .generation
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = generation;
+        Ok(())
     }
 
     /// Looks first, then waits to be told, or until the next lease or delay is over.
@@ -241,15 +277,19 @@ impl Queue for RedisQueue {
         let mut seen = None;
         loop {
             wakes.borrow_and_update();
-            let script = self.script(&scripts::LOOK);
+            let mut script = self.script(&scripts::LOOK);
+            script.arg(self.generation());
             let (ready, changes, wait): (u8, String, i64) = self.redis.run_again(&script).await?;
+            if ready == 2 {
+                return Err(lost());
+            }
             if ready == 1 || *seen.get_or_insert_with(|| changes.clone()) != changes {
                 return Ok(());
             }
-            let heartbeat = self.redis.options().heartbeat;
-            let wait = u64::try_from(wait).map_or(heartbeat, |wait| {
+            let look = self.redis.options().look;
+            let wait = u64::try_from(wait).map_or(look, |wait| {
                 // never zero: a timer that is too early must not make this spin
-                Duration::from_millis(wait + 1).min(heartbeat)
+                Duration::from_millis(wait + 1).min(look)
             });
             tokio::select! {
                 // the sender lives as long as this handle
@@ -274,6 +314,21 @@ impl Queue for RedisQueue {
         }
         claimed.sort();
         Ok(claimed)
+    }
+
+    async fn missing(&self, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
+        let mut missing = Vec::new();
+        for tasks in tasks.chunks(PUSHED_AT_ONCE) {
+            let mut script = self.script(&scripts::MISSING);
+            for task in tasks {
+                script.arg(task.to_string());
+            }
+            let answer: Vec<String> = self.redis.run_again(&script).await?;
+            for text in answer {
+                missing.push(entry::task(&text)?);
+            }
+        }
+        Ok(missing)
     }
 }
 

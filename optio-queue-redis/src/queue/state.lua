@@ -11,14 +11,18 @@
 -- heads     zset  the best due task of each repository that has a free slot
 -- held      hash  task -> its claim, "token|length of the worker's name|worker|entry"
 -- leases    zset  claimed tasks by the end of their lease
--- counts    hash  global, per_repo: limits; for each repository limit:REPO, if it has one of its own, work:REPO, how many
---                 claims, and head:REPO, its task in heads
+-- limits    hash  global and per_repo, the limits
+-- limited   set   repositories with a limit of their own
+-- repo:REPO hash  limit, if it has one of its own; work, how many claims; head, its task in heads. One for each
+--                 repository, for a small hash is read faster than a large one
 -- changes         counts the changes that may let somebody claim
+-- generation      made when limits are set on an empty server: who knows another one has to be told that all was lost
 
 local P = KEYS[1]
 local ENTRIES, DUE, REPOS, DELAYED = P .. 'entries', P .. 'due:', P .. 'repos', P .. 'delayed'
 local HEADS, HELD, LEASES = P .. 'heads', P .. 'held', P .. 'leases'
-local COUNTS, CHANGES, WAKE = P .. 'counts', P .. 'changes', P .. 'wake'
+local LIMITS, LIMITED, REPO = P .. 'limits', P .. 'limited', P .. 'repo:'
+local CHANGES, WAKE, GENERATION = P .. 'changes', P .. 'wake', P .. 'generation'
 
 local call = redis.call
 local time = call('TIME')
@@ -61,7 +65,7 @@ local function claim_parts(claim)
 end
 
 local function global_limit()
-  return tonumber(call('HGET', COUNTS, 'global') or DEFAULT_GLOBAL)
+  return tonumber(call('HGET', LIMITS, 'global') or DEFAULT_GLOBAL)
 end
 
 -- Notes a moment at which time alone changes something.
@@ -72,12 +76,16 @@ local function at_latest(set, moment, task)
   end
 end
 
+local function per_repo_limit()
+  return tonumber(call('HGET', LIMITS, 'per_repo') or DEFAULT_PER_REPO)
+end
+
 -- Makes `heads` agree with what is due and at work in a repository.
 local function refresh(repo)
-  local counts = call('HMGET', COUNTS, 'head:' .. repo, 'work:' .. repo, 'limit:' .. repo, 'per_repo')
+  local counts = call('HMGET', REPO .. repo, 'head', 'work', 'limit')
   local before = counts[1]
   local first = {}
-  if tonumber(counts[2] or 0) < tonumber(counts[3] or counts[4] or DEFAULT_PER_REPO) then
+  if tonumber(counts[2] or 0) < (tonumber(counts[3]) or per_repo_limit()) then
     first = call('ZRANGE', DUE .. repo, 0, 0, 'WITHSCORES')
     if not first[1] then
       call('SREM', REPOS, repo)
@@ -92,9 +100,9 @@ local function refresh(repo)
   end
   if head then
     call('ZADD', HEADS, first[2], head)
-    call('HSET', COUNTS, 'head:' .. repo, head)
+    call('HSET', REPO .. repo, 'head', head)
   else
-    call('HDEL', COUNTS, 'head:' .. repo)
+    call('HDEL', REPO .. repo, 'head')
   end
 end
 
@@ -150,13 +158,12 @@ local function hold(task, entry, worker, token, lease)
   local repo = parts(entry)
   call('HSET', HELD, task, table.concat({ token, #worker, worker, entry }, '|'))
   at_latest(LEASES, now + lease, task)
-  call('HINCRBY', COUNTS, 'work:' .. repo, 1)
+  call('HINCRBY', REPO .. repo, 'work', 1)
   refresh(repo)
 end
 
--- Gives a slot back.
-local function let_go(task)
-  local claim = call('HGET', HELD, task)
+-- Gives a slot back. The claim is what stands in `held`, read before.
+local function let_go(task, claim)
   call('ZREM', LEASES, task)
   if not claim then
     return false
@@ -165,16 +172,17 @@ local function let_go(task)
   call('HDEL', HELD, task)
   local _, _, entry = claim_parts(claim)
   local repo = parts(entry)
-  if call('HINCRBY', COUNTS, 'work:' .. repo, -1) <= 0 then
-    call('HDEL', COUNTS, 'work:' .. repo)
+  if call('HINCRBY', REPO .. repo, 'work', -1) <= 0 then
+    call('HDEL', REPO .. repo, 'work')
   end
   refresh(repo)
   return entry
 end
 
-local function holds(task, token)
+-- The claim on a task, if this is its token; else nothing.
+local function claim_of(task, token)
   local claim = call('HGET', HELD, task)
-  return claim and claim_parts(claim) == token
+  return claim and claim_parts(claim) == token and claim
 end
 
 -- The task that is next, if the limits allow one.
@@ -183,6 +191,28 @@ local function best()
     return false
   end
   return call('ZRANGE', HEADS, 0, 0)[1] or false
+end
+
+-- Whether everything was lost since somebody was told this generation; '' if nobody was.
+local function lost(generation)
+  return generation ~= '' and call('GET', GENERATION) ~= generation
+end
+
+-- Claims the best entry that the limits allow, and gives its job; false if there is none.
+local function claim_best(worker, token, lease)
+  local task = best()
+  while task do
+    local entry = pick(task)
+    if entry then
+      hold(task, entry, worker, token, tonumber(lease))
+      local _, _, _, job = parts(entry)
+      return job
+    end
+    -- a server that evicts keys may have lost the entry of what stood first
+    call('ZREM', HEADS, task)
+    task = best()
+  end
+  return false
 end
 
 -- Tells who waits, if there is something in it for them: something to claim, or an earlier moment to look again. The
@@ -215,7 +245,7 @@ if deadline_before and deadline_before <= now then
   tasks = over(LEASES)
   while tasks[1] do
     for _, task in ipairs(tasks) do
-      local entry = let_go(task)
+      local entry = let_go(task, call('HGET', HELD, task))
       if entry then
         wait_again(task, entry)
       end

@@ -44,6 +44,8 @@ enum Step {
     },
     /// The claim at this place among those that were handed out, lost ones among them.
     Complete(usize),
+    /// The same, and the next is taken.
+    PassOn(usize, Lasts),
     Release(usize, Option<Lasts>),
     Renew(usize, Lasts),
     Remove(u64),
@@ -67,6 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => lasts().prop_map(Step::Claim),
         1 => (task(), 0..REPOS).prop_map(|(task, repo)| Step::Adopt { task, repo }),
         3 => any::<usize>().prop_map(Step::Complete),
+        3 => (any::<usize>(), lasts()).prop_map(|(n, lease)| Step::PassOn(n, lease)),
         2 => (any::<usize>(), delay()).prop_map(|(n, delay)| Step::Release(n, delay)),
         2 => (any::<usize>(), lasts()).prop_map(|(n, lease)| Step::Renew(n, lease)),
         1 => task().prop_map(Step::Remove),
@@ -210,6 +213,20 @@ async fn check(steps: Vec<Step>, queue: &RedisQueue) {
                     model.held.remove(&task);
                 }
             }
+            Step::PassOn(n, lasts) if !claims.is_empty() => {
+                let claim = claims.remove(n % claims.len());
+                let (task, holds) = (number(claim.job()), model.holds(&claim));
+                let passed = queue.complete_and_claim(claim, lease(lasts)).await;
+                assert_eq!(passed.is_ok(), holds);
+                if let Ok(next) = passed {
+                    model.held.remove(&task);
+                    assert_eq!(next.as_ref().map(Claim::job), model.best().as_ref());
+                    if let Some(claim) = next {
+                        model.hold(&claim, lasts);
+                        claims.push(claim);
+                    }
+                }
+            }
             Step::Release(n, delay) if !claims.is_empty() => {
                 let claim = claims.remove(n % claims.len());
                 let holds = model.holds(&claim);
@@ -231,7 +248,7 @@ async fn check(steps: Vec<Step>, queue: &RedisQueue) {
                     model.wait_again(claim.job().clone());
                 }
             }
-            Step::Complete(_) | Step::Release(..) | Step::Renew(..) => {}
+            Step::Complete(_) | Step::PassOn(..) | Step::Release(..) | Step::Renew(..) => {}
             Step::Remove(task) => {
                 let removed = queue.remove(sample::task_id(task)).await;
                 removed.expect("the queue");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use nix::sys::signal::{Signal, kill};
 use optio_core::{
-    conformance::sample::{job, worker},
+    conformance::sample::{self, job, worker},
     error::ErrorKind,
     queue::{Queue, QueueLimits},
 };
@@ -35,20 +35,25 @@ async fn until_back(queue: &RedisQueue) {
     .await;
 }
 
+fn limits() -> QueueLimits {
+    QueueLimits {
+        global: 1,
+        per_repo: 1,
+        repos: BTreeMap::new(),
+    }
+}
+
 #[tokio::test]
 async fn a_queue_that_was_emptied_works_again() {
     let server = TestServer::private();
     let queue = server.queue().await;
-    let limits = QueueLimits {
-        global: 1,
-        per_repo: 1,
-        repos: BTreeMap::new(),
-    };
-    queue.set_limits(limits).await.expect("limits");
+    queue.set_limits(limits()).await.expect("limits");
     queue.push(job(1, 1)).await.expect("push");
     let lost = queue.claim(&worker("a"), LEASE).await.expect("claim");
     let lost = lost.expect("an entry");
 
+    queue.push(job(3, 3)).await.expect("push");
+    let stranger = server.queue().await;
     order(&server, "FLUSHALL").await;
     order(&server, "SCRIPT FLUSH").await;
     let renewed = queue.renew(&lost, LEASE).await;
@@ -58,12 +63,62 @@ async fn a_queue_that_was_emptied_works_again() {
     let done = queue.complete(lost).await;
     assert_eq!(done.expect_err("lost").kind(), ErrorKind::Conflict);
 
-    // the limits are those that were set, not the wider ones of a new queue
+    // nothing is handed out under limits that nobody has set
     queue.push(job(2, 2)).await.expect("push");
+    for _ in 0..2 {
+        let told = queue.claim(&worker("b"), LEASE).await;
+        assert_eq!(told.expect_err("lost").kind(), ErrorKind::NotFound);
+        let told = soon("the error", queue.changed()).await;
+        assert_eq!(told.expect_err("lost").kind(), ErrorKind::NotFound);
+    }
+    queue.set_limits(limits()).await.expect("limits");
+    let ids = [1, 2, 3].map(sample::task_id);
+    let missing = queue.missing(&ids).await.expect("missing");
+    assert_eq!(missing, [sample::task_id(3)]);
+    // who never set limits, and so never handed anything out, has nothing to make good
+    let claim = stranger.claim(&worker("c"), LEASE).await;
+    assert_eq!(claim.expect("claim"), None);
     assert_eq!(queue.claim(&worker("b"), LEASE).await.expect("claim"), None);
     queue.complete(adopted).await.expect("complete");
     let next = queue.claim(&worker("b"), LEASE).await.expect("claim");
     assert_eq!(next.expect("an entry").job(), &job(2, 2));
+}
+
+#[tokio::test]
+async fn each_replica_is_told_of_a_loss_also_while_it_waits() {
+    let server = TestServer::private();
+    let (here, there) = (server.queue().await, server.queue().await);
+    for queue in [&here, &there] {
+        queue.set_limits(limits()).await.expect("limits");
+    }
+    order(&server, "FLUSHALL").await;
+    // nothing happens besides: both look by themselves
+    for queue in [&here, &there] {
+        let told = soon("the error", queue.changed()).await;
+        assert_eq!(told.expect_err("lost").kind(), ErrorKind::NotFound);
+        // and what one of them makes good, the other one still has to hear of
+        queue.set_limits(limits()).await.expect("limits");
+    }
+    here.push(job(1, 1)).await.expect("push");
+    for queue in [&here, &there] {
+        soon("a change", queue.changed()).await.expect("changed");
+    }
+}
+
+#[tokio::test]
+async fn a_slot_whose_answer_is_lost_is_given_back() {
+    let server = TestServer::private();
+    let (queue, other) = (server.queue().await, server.queue().await);
+    queue.set_limits(limits()).await.expect("limits");
+    queue.push(job(1, 1)).await.expect("push");
+    let claim = queue.claim(&worker("a"), LEASE).await.expect("claim");
+    order(&server, "CLIENT KILL TYPE normal SKIPME yes").await;
+    let passed = queue.complete_and_claim(claim.expect("an entry"), LEASE);
+    // it may have been cut before or after it was done; the slot is free either way
+    let _ = soon("an answer", passed).await;
+    other.push(job(2, 1)).await.expect("push");
+    let claim = other.claim(&worker("b"), LEASE).await.expect("claim");
+    assert_eq!(claim.expect("the slot").job(), &job(2, 1));
 }
 
 #[tokio::test]

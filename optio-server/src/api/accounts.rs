@@ -1,11 +1,7 @@
 //! `/api/accounts`: the accounts that agents work with, and which of them are paused. Names only: no credential is shown.
 
 use axum::{Json, extract::State};
-use optio_core::{
-    Timestamp,
-    account::{AccountName, PauseEnd},
-    engine::Account,
-};
+use optio_core::{Timestamp, account::AccountName, engine::Account};
 use serde::{Deserialize, Serialize};
 
 use super::{Path, task::FailureView};

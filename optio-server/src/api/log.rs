@@ -84,6 +84,10 @@ pub enum EventView {
     Error {
         error: ErrorView,
     },
+    Message {
+        number: u32,
+        text: String,
+    },
     Result {
         failed: bool,
         summary: String,
@@ -228,6 +232,7 @@ impl From<TranscriptEvent> for EventView {
             TranscriptEvent::Error { error } => Self::Error {
                 error: error.into(),
             },
+            TranscriptEvent::Message { number, text } => Self::Message { number, text },
             TranscriptEvent::Result { failed, summary } => Self::Result { failed, summary },
             TranscriptEvent::Raw { text } => Self::Raw { text },
             _ => Self::Unknown,

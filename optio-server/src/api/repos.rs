@@ -7,8 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use optio_core::{
-    Timestamp,
-    engine::RepoPatch,
+    Error, Timestamp,
     id::RepoId,
     repo::{Repo, RepoSettings, RepoUrl},
 };
@@ -110,20 +109,18 @@ pub(crate) async fn change(
             "defaultBranch is not the name of a branch",
         ));
     }
-    // between reading the settings and writing them nobody else here may change them
-    let _one_at_a_time = app.changing_repos.lock().await;
     let repo = find_repo(&app.optio, &repo).await?;
-    let mut patch = RepoPatch {
-        default_branch: wish.default_branch,
-        ..RepoPatch::default()
-    };
-    if !wish.settings.is_empty() {
-        patch.settings =
-            Some(settings::merge(&repo.settings, &wish.settings).map_err(ApiError::invalid)?);
-    }
-    Ok(Json(RepoView::from(
-        &app.optio.update_repo(repo.id, patch).await?,
-    )))
+    let changed = app.optio.update_repo(repo.id, |draft| {
+        if !wish.settings.is_empty() {
+            draft.settings = settings::merge(&draft.settings, &wish.settings)
+                .map_err(|reason| Error::invalid("optio", reason))?;
+        }
+        if let Some(branch) = &wish.default_branch {
+            draft.default_branch = branch.clone();
+        }
+        Ok(())
+    });
+    Ok(Json(RepoView::from(&changed.await?)))
 }
 
 impl From<&Repo> for RepoView {

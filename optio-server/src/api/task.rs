@@ -8,7 +8,7 @@ use optio_core::{
     pull_request::{PullRequestRef, ReviewVerdict},
     repo::Repo,
     run::RunKind,
-    task::{AttentionReason, Completion, StateName, Task, TaskRole, TaskState},
+    task::{AttentionReason, Completion, Message, StateName, Task, TaskRole, TaskState},
     worktree::WorktreeState,
 };
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,9 @@ pub struct TaskView {
     pub worktree: Option<WorktreeView>,
     /// The agent's session.
     pub session: Option<String>,
+    /// What its agent was told and no run that did its work has heard, oldest first.
+    #[serde(default)]
+    pub messages: Vec<MessageView>,
     /// How many runs it has had.
     pub runs: u32,
     /// What they have used.
@@ -139,6 +142,27 @@ pub struct FailureView {
     pub remedy: String,
     /// The evidence.
     pub detail: Option<String>,
+}
+
+/// Something that a person said to a task's agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MessageView {
+    /// Its number, from 1.
+    pub number: u32,
+    /// What.
+    pub text: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl From<&Message> for MessageView {
+    fn from(message: &Message) -> Self {
+        Self {
+            number: message.number,
+            text: message.text.clone(),
+            at: message.at,
+        }
+    }
 }
 
 /// The ticket of a task.
@@ -228,6 +252,7 @@ impl TaskView {
                 state: tree.state,
             }),
             session: task.session.as_ref().map(ToString::to_string),
+            messages: task.messages.iter().map(MessageView::from).collect(),
             runs: task.runs,
             usage: task.usage.into(),
             created_at: task.created_at,

@@ -103,6 +103,14 @@ pub struct PriorityRequest {
     pub priority: i32,
 }
 
+/// Something to tell a task's agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MessageRequest {
+    /// What.
+    pub text: String,
+}
+
 /// New priorities of several tasks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -342,6 +350,16 @@ pub(crate) async fn priority(
         &app.optio.reprioritise(id, wish.priority).await?,
     )
     .await
+}
+
+/// Tells the agent of a task something.
+pub(crate) async fn message(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Body(wish): Body<MessageRequest>,
+) -> Result<Json<TaskView>, ApiError> {
+    let id = find_task(&app.optio, &id).await?;
+    view(&app.optio, &app.optio.message(id, &wish.text).await?).await
 }
 
 /// Gives several tasks new priorities. All of them are looked up before the first is changed.

@@ -41,6 +41,85 @@ pub(crate) struct ServerFlags {
     /// When told to stop, take at most so long [env: OPTIO_DRAIN_SECONDS] [default: 10]
     #[arg(long, value_name = "SECONDS")]
     drain_seconds: Option<String>,
+    #[command(flatten)]
+    state: StateFlags,
+}
+
+/// Flags that say where state is kept, and where work is handed out.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Settings of the database and of several replicas")]
+pub(crate) struct StateFlags {
+    /// Keep state in sqlite:///path/of/file, or, for several replicas, in postgres://user:password@host/database
+    /// (PostgreSQL 14 or newer; ?sslmode=verify-full encrypts and checks whom it talks to). Others on this machine see
+    /// flags: give a password in the environment [env: OPTIO_DATABASE_URL, DATABASE_URL] [default: optio.db in the data
+    /// folder]
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Hold at most so many connections to PostgreSQL [env: OPTIO_DATABASE_MAX_CONNECTIONS] [default: 10]
+    #[arg(long, value_name = "N")]
+    database_max_connections: Option<String>,
+    /// Wait at most so long for one of them [env: OPTIO_DATABASE_ACQUIRE_TIMEOUT_SECONDS] [default: 5]
+    #[arg(long, value_name = "SECONDS")]
+    database_acquire_timeout_seconds: Option<String>,
+    /// Give a statement at most so long; 0 is for ever [env: OPTIO_DATABASE_STATEMENT_TIMEOUT_SECONDS] [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    database_statement_timeout_seconds: Option<String>,
+    /// Wait at most so long for another replica's lock; 0 is for ever [env: OPTIO_DATABASE_LOCK_TIMEOUT_SECONDS]
+    /// [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    database_lock_timeout_seconds: Option<String>,
+    /// Encrypt the connection to PostgreSQL: disable, prefer, require, verify-ca or verify-full; wins over the address
+    /// [env: OPTIO_DATABASE_SSLMODE] [default: prefer]
+    #[arg(long, value_name = "MODE")]
+    database_sslmode: Option<String>,
+    /// Trust the authorities in this PEM file [env: OPTIO_DATABASE_SSLROOTCERT] [default: those of the system]
+    #[arg(long, value_name = "FILE")]
+    database_sslrootcert: Option<String>,
+    /// What to do about a database of an older version: bring it up to date (auto), or refuse and leave that to `optio
+    /// migrate` [env: OPTIO_MIGRATE] [default: auto]
+    #[arg(long, value_name = "auto|refuse")]
+    migrate: Option<String>,
+    /// Hand work out to several replicas by this Redis (6.2 or newer, or Valkey 7.2): redis://host:6379, rediss:// for
+    /// TLS, or none; goes with PostgreSQL [env: OPTIO_REDIS_URL, REDIS_URL] [default: none]
+    #[arg(long, value_name = "URL")]
+    redis_url: Option<String>,
+    /// What its keys begin with; installations that share a Redis differ in it [env: OPTIO_REDIS_PREFIX] [default: optio]
+    #[arg(long, value_name = "NAME")]
+    redis_prefix: Option<String>,
+    /// How long a run belongs to a replica that gives no sign of life, before another one takes over
+    /// [env: OPTIO_LEASE_SECONDS] [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    lease_seconds: Option<String>,
+}
+
+impl StateFlags {
+    fn given(self) -> [(Setting, Option<String>); 11] {
+        [
+            (Setting::DatabaseUrl, self.database_url),
+            (
+                Setting::DatabaseMaxConnections,
+                self.database_max_connections,
+            ),
+            (
+                Setting::DatabaseAcquireTimeoutSeconds,
+                self.database_acquire_timeout_seconds,
+            ),
+            (
+                Setting::DatabaseStatementTimeoutSeconds,
+                self.database_statement_timeout_seconds,
+            ),
+            (
+                Setting::DatabaseLockTimeoutSeconds,
+                self.database_lock_timeout_seconds,
+            ),
+            (Setting::DatabaseSslmode, self.database_sslmode),
+            (Setting::DatabaseSslrootcert, self.database_sslrootcert),
+            (Setting::Migrate, self.migrate),
+            (Setting::RedisUrl, self.redis_url),
+            (Setting::RedisPrefix, self.redis_prefix),
+            (Setting::LeaseSeconds, self.lease_seconds),
+        ]
+    }
 }
 
 impl ServerFlags {
@@ -49,6 +128,12 @@ impl ServerFlags {
         Self {
             listen: Some(listen),
             log: Some("error".to_owned()),
+            // everything of a demo is on this machine, whatever servers the environment names
+            state: StateFlags {
+                database_url: Some("sqlite:optio.db".to_owned()),
+                redis_url: Some("none".to_owned()),
+                ..StateFlags::default()
+            },
             ..Self::default()
         }
     }
@@ -72,7 +157,7 @@ impl ServerFlags {
             (Setting::DrainSeconds, self.drain_seconds),
         ];
         Given {
-            flags: set(flags),
+            flags: set(flags.into_iter().chain(self.state.given())),
             file: self.config,
         }
     }

@@ -16,13 +16,14 @@ use crate::{
     api::{accounts::AccountList, health::HealthView},
     backends,
     config::{ClientConfig, Environment, Given, ServerConfig, Setting},
-    doctor::{Check, CheckStatus, Containment, Doctor},
+    doctor::{Check, CheckStatus, Containment, Doctor, Servers},
 };
 
 /// Find out whether everything that Optio needs is there
 ///
-/// Looks at git, the data folder, the agents and the way runs are held together on this machine, with the settings that
-/// `optio serve` would use; and asks the server whether it runs. Exit code 1 if something has to be mended.
+/// Looks at git, the data folder, the agents and the way runs are held together on this machine, and at the database and
+/// the queue, with the settings that `optio serve` would use; and asks the server whether it runs. Exit code 1 if
+/// something has to be mended.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
@@ -54,6 +55,7 @@ impl DoctorArgs {
             data: config.data.clone(),
             agents: agents::agents(&config.access)?.into_values().collect(),
             containment: containment(options).await,
+            servers: Some(Servers::from(&config)),
         };
         let mut report = doctor.examine().await;
         report.checks.push(server(&client).await);

@@ -39,6 +39,7 @@ pub(super) fn lines(entry: &LogEntryView, paint: Paint) -> Vec<String> {
                 .collect();
             ("-", None, items.join("\n"))
         }
+        EventView::Message { text, .. } => ("@", Some(Tone::Attention), text.clone()),
         EventView::System { text } => ("*", Some(Tone::Quiet), text.clone()),
         EventView::RateLimit { resets_at, refused } => {
             let until = resets_at

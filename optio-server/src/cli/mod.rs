@@ -1,6 +1,6 @@
 //! The program `optio`: its commands, their arguments, and how they end.
 //!
-//! All but `serve`, `demo`, `doctor` and `replay` talk to a running server over HTTP and know nothing else of it.
+//! All but `serve`, `demo`, `doctor`, `migrate` and `replay` talk to a running server over HTTP and know nothing else of it.
 
 mod account;
 pub mod client;
@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod follow;
 mod log_lines;
+mod migrate;
 mod out;
 mod replay;
 mod repo;
@@ -74,6 +75,7 @@ enum Command {
     Repo(repo::RepoArgs),
     Account(account::AccountArgs),
     Doctor(doctor::DoctorArgs),
+    Migrate(migrate::MigrateArgs),
     Replay(replay::ReplayArgs),
     /// The scripted agent, as the server starts it
     #[command(hide = true, disable_help_flag = true)]
@@ -136,6 +138,7 @@ async fn run(
         Command::Repo(args) => args.run(environment, out).await,
         Command::Account(args) => args.run(environment, out).await,
         Command::Doctor(args) => args.run(environment, out).await,
+        Command::Migrate(args) => args.run(environment, out).await,
         Command::Replay(args) => args.run(out),
         // handled before there is a runtime
         Command::ScriptedAgent(_) => Ok(Outcome::Done),

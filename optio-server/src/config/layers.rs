@@ -49,14 +49,20 @@ impl Environment {
     }
 }
 
-impl<const N: usize> From<[(&str, &str); N]> for Environment {
-    fn from(variables: [(&str, &str); N]) -> Self {
+impl<'v> FromIterator<(&'v str, &'v str)> for Environment {
+    fn from_iter<T: IntoIterator<Item = (&'v str, &'v str)>>(variables: T) -> Self {
+        let pairs = variables.into_iter();
         Self(
-            variables
-                .into_iter()
+            pairs
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
         )
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Environment {
+    fn from(variables: [(&str, &str); N]) -> Self {
+        variables.into_iter().collect()
     }
 }
 
@@ -177,8 +183,11 @@ impl Layers {
         if let Some(value) = self.flags.get(&setting) {
             return Some((Origin::Flag(setting), value));
         }
-        if let Some(value) = self.environment.text(&setting.variable()) {
-            return Some((Origin::Variable(setting), value));
+        let common = setting.common_variable().map(str::to_owned);
+        for name in [Some(setting.variable()), common].into_iter().flatten() {
+            if let Some(value) = self.environment.text(&name) {
+                return Some((Origin::Variable(name), value));
+            }
         }
         let (path, values) = self.file.as_ref()?;
         Some((

@@ -5,6 +5,7 @@
 mod access;
 mod layers;
 mod setting;
+mod state;
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +16,7 @@ use std::{
 };
 
 use optio_core::{money::Usd, secret::Secret};
+use optio_store_postgres::Migrations;
 use reqwest::Url;
 
 pub(crate) use self::layers::nearest;
@@ -23,6 +25,7 @@ pub use self::{
     access::AgentAccess,
     layers::{Environment, Mistakes},
     setting::{Origin, Setting},
+    state::{Database, Dispatch},
 };
 
 /// The shortest token that is accepted: one that can be guessed is worse than none.
@@ -45,6 +48,14 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Its folder: database, workspaces, local forge.
     pub data: PathBuf,
+    /// Where state is kept.
+    pub database: Database,
+    /// What opening does about a database of an older version.
+    pub migrations: Migrations,
+    /// Where work is handed out.
+    pub dispatch: Dispatch,
+    /// How long a run or a share of the periodic work belongs to a replica that gives no sign of life.
+    pub lease: Duration,
     /// How many tasks may be at work at once.
     pub max_concurrent: u32,
     /// How long an idle workspace is kept.
@@ -138,8 +149,22 @@ impl ServerConfig {
                 "{origin} is {listen}, which others can reach: set OPTIO_TOKEN to a secret of at least {SHORTEST_TOKEN} characters, or listen on 127.0.0.1"
             ));
         }
+        let (database, dispatch) = (Database::of(&mut layers), Dispatch::of(&mut layers));
+        if layers.mistakes.is_empty() {
+            state::must_fit(&database, &dispatch, &mut layers);
+        }
         let config = Self {
             listen,
+            database,
+            dispatch,
+            migrations: state::migrations(&mut layers),
+            lease: layers
+                .read(
+                    Setting::LeaseSeconds,
+                    "seconds as a whole number from 2 to 3600",
+                    |text| text.parse().ok().filter(|n| (2..=3600).contains(n)),
+                )
+                .map_or(Duration::from_secs(30), Duration::from_secs),
             data: data.or(default_data).unwrap_or_default(),
             max_concurrent: layers
                 .read(

@@ -15,13 +15,24 @@ pub enum Setting {
     Log,
     LogFormat,
     DrainSeconds,
+    DatabaseUrl,
+    DatabaseMaxConnections,
+    DatabaseAcquireTimeoutSeconds,
+    DatabaseStatementTimeoutSeconds,
+    DatabaseLockTimeoutSeconds,
+    DatabaseSslmode,
+    DatabaseSslrootcert,
+    Migrate,
+    RedisUrl,
+    RedisPrefix,
+    LeaseSeconds,
     Server,
     Token,
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 22] = [
         Self::Listen,
         Self::Data,
         Self::MaxConcurrent,
@@ -31,6 +42,17 @@ impl Setting {
         Self::Log,
         Self::LogFormat,
         Self::DrainSeconds,
+        Self::DatabaseUrl,
+        Self::DatabaseMaxConnections,
+        Self::DatabaseAcquireTimeoutSeconds,
+        Self::DatabaseStatementTimeoutSeconds,
+        Self::DatabaseLockTimeoutSeconds,
+        Self::DatabaseSslmode,
+        Self::DatabaseSslrootcert,
+        Self::Migrate,
+        Self::RedisUrl,
+        Self::RedisPrefix,
+        Self::LeaseSeconds,
         Self::Server,
         Self::Token,
     ];
@@ -48,6 +70,17 @@ impl Setting {
             Self::Log => "log",
             Self::LogFormat => "log_format",
             Self::DrainSeconds => "drain_seconds",
+            Self::DatabaseUrl => "database_url",
+            Self::DatabaseMaxConnections => "database_max_connections",
+            Self::DatabaseAcquireTimeoutSeconds => "database_acquire_timeout_seconds",
+            Self::DatabaseStatementTimeoutSeconds => "database_statement_timeout_seconds",
+            Self::DatabaseLockTimeoutSeconds => "database_lock_timeout_seconds",
+            Self::DatabaseSslmode => "database_sslmode",
+            Self::DatabaseSslrootcert => "database_sslrootcert",
+            Self::Migrate => "migrate",
+            Self::RedisUrl => "redis_url",
+            Self::RedisPrefix => "redis_prefix",
+            Self::LeaseSeconds => "lease_seconds",
             Self::Server => "server",
             Self::Token => "token",
         }
@@ -57,6 +90,16 @@ impl Setting {
     #[must_use]
     pub fn variable(self) -> String {
         format!("OPTIO_{}", self.key().to_uppercase())
+    }
+
+    /// The name that hosts and other programs give it, which counts where its own is not set.
+    #[must_use]
+    pub const fn common_variable(self) -> Option<&'static str> {
+        match self {
+            Self::DatabaseUrl => Some("DATABASE_URL"),
+            Self::RedisUrl => Some("REDIS_URL"),
+            _ => None,
+        }
     }
 
     /// Its flag. The token has none: arguments are visible to everybody on the machine.
@@ -72,7 +115,7 @@ pub enum Origin {
     /// A flag of the command line.
     Flag(Setting),
     /// A variable of the environment.
-    Variable(Setting),
+    Variable(String),
     /// A key of the file.
     File(Setting, String),
     /// Nobody set it.
@@ -83,7 +126,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(setting) => f.write_str(&setting.flag()),
-            Self::Variable(setting) => f.write_str(&setting.variable()),
+            Self::Variable(name) => f.write_str(name),
             Self::File(setting, file) => write!(f, "{} in {file}", setting.key()),
             Self::Default(setting) => write!(f, "the default of {}", setting.variable()),
         }

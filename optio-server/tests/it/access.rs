@@ -9,7 +9,7 @@ use optio_core::secret::Secret;
 use crate::world::World;
 
 /// Every route, with a method that it has.
-const ROUTES: [(&str, &str); 31] = [
+const ROUTES: [(&str, &str); 32] = [
     ("GET", "/api/tasks"),
     ("POST", "/api/tasks"),
     ("POST", "/api/tasks/reorder"),
@@ -21,6 +21,7 @@ const ROUTES: [(&str, &str); 31] = [
     ("POST", "/api/tasks/x/cancel"),
     ("POST", "/api/tasks/x/review"),
     ("POST", "/api/tasks/x/priority"),
+    ("POST", "/api/tasks/x/message"),
     ("POST", "/api/tasks/x/dependencies"),
     ("GET", "/api/tasks/x/why"),
     ("GET", "/api/tasks/x/history"),

@@ -370,3 +370,28 @@ async fn waiting_ends_when_time_is_up_or_the_server_stops() {
     );
     assert_eq!(world.get("/healthz").await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_task_is_told_something() {
+    let world = World::with_shop().await;
+    let wish = json!({"repo": "shop", "title": "Add a cart"});
+    let task = world.post("/api/tasks", wish).await.body;
+    let path = format!("/api/tasks/{}/message", task["id"].as_str().unwrap());
+    let told = world.post(&path, json!({"text": "use tabs"})).await;
+    assert_eq!(told.status, StatusCode::OK, "{}", told.body);
+    let message = &told.body["messages"][0];
+    assert_eq!(message["number"], 1);
+    assert_eq!(message["text"], "use tabs");
+    let refused = world.post(&path, json!({"text": "  "})).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    world.work();
+    let id = task["id"].as_str().unwrap();
+    let ended = world.get(&format!("/api/tasks/{id}/wait?seconds=30")).await;
+    assert_eq!(ended.body["messages"], json!([]), "a run has heard it");
+    let log = world.get(&format!("/api/tasks/{id}/logs")).await.body;
+    let entries = log["entries"].as_array().unwrap();
+    let heard = entries
+        .iter()
+        .find(|entry| entry["event"]["type"] == "message");
+    assert_eq!(heard.unwrap()["event"]["text"], "use tabs");
+}

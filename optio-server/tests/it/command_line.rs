@@ -244,8 +244,8 @@ async fn doctor_finds_what_is_missing() {
             output.status.code().unwrap()
         )
     };
-    assert_snapshot!(statuses(optio(&arguments, &[("PATH", &path)]).await), @"git ok, data folder ok, agent scripted ok, server warn; exit code 0");
-    assert_snapshot!(statuses(optio(&arguments, &[("PATH", "/nowhere")]).await), @"git fail, data folder ok, agent scripted ok, server warn; exit code 1");
+    assert_snapshot!(statuses(optio(&arguments, &[("PATH", &path)]).await), @"git ok, data folder ok, database ok, agent scripted ok, server warn; exit code 0");
+    assert_snapshot!(statuses(optio(&arguments, &[("PATH", "/nowhere")]).await), @"git fail, data folder ok, database ok, agent scripted ok, server warn; exit code 1");
 }
 
 #[tokio::test]

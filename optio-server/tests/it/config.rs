@@ -141,3 +141,54 @@ fn the_command_line_looks_where_serve_listens() {
     ];
     assert_snapshot!(rows.join("\n"));
 }
+
+#[test]
+fn databases_and_queues_are_named_by_addresses_and_passwords_are_never_repeated() {
+    let postgres = "postgres://me:hunter2@db.example/optio";
+    let redis = "rediss://:hunter2@cache.example";
+    let rows = [
+        vec![],
+        vec![("DATABASE_URL", "sqlite:///srv/optio.db")],
+        vec![("DATABASE_URL", "sqlite:other.db")],
+        vec![("DATABASE_URL", postgres), ("REDIS_URL", redis)],
+        vec![
+            ("DATABASE_URL", "mysql://me:hunter2@db.example"),
+            ("OPTIO_DATABASE_URL", postgres),
+            ("OPTIO_REDIS_URL", redis),
+            ("OPTIO_REDIS_PREFIX", "mine"),
+            ("OPTIO_DATABASE_MAX_CONNECTIONS", "40"),
+            ("OPTIO_DATABASE_LOCK_TIMEOUT_SECONDS", "1"),
+            ("OPTIO_MIGRATE", "refuse"),
+            ("OPTIO_LEASE_SECONDS", "5"),
+        ],
+        vec![("DATABASE_URL", postgres)],
+        vec![("REDIS_URL", redis)],
+        vec![("REDIS_URL", redis), ("OPTIO_REDIS_URL", "none")],
+        vec![("DATABASE_URL", "mysql://me:hunter2@db.example")],
+        vec![("DATABASE_URL", "sqlite::memory:")],
+        vec![("DATABASE_URL", postgres), ("REDIS_URL", "cache.example")],
+        vec![
+            ("DATABASE_URL", postgres),
+            ("REDIS_URL", redis),
+            ("OPTIO_DATABASE_SSLMODE", "perhaps"),
+            ("OPTIO_DATABASE_MAX_CONNECTIONS", "1"),
+            ("OPTIO_REDIS_PREFIX", "{a}"),
+            ("OPTIO_MIGRATE", "yes"),
+            ("OPTIO_LEASE_SECONDS", "0"),
+        ],
+    ];
+    let told = rows.map(|variables| {
+        let mut environment: Vec<(&str, &str)> = vec![("HOME", "/home/me")];
+        environment.extend(variables.iter().copied());
+        match ServerConfig::load(Given::default(), &environment.into_iter().collect()) {
+            Ok(config) => format!(
+                "{:?}, {:?}, {:?}, lease {:?}",
+                config.database, config.dispatch, config.migrations, config.lease
+            ),
+            Err(mistakes) => mistakes.to_string(),
+        }
+    });
+    let table = told.join("\n");
+    assert!(!table.contains("hunter2"), "{table}");
+    assert_snapshot!(table);
+}

@@ -1,5 +1,6 @@
 //! The server and its command line, from outside: over HTTP, over WebSockets, and as a program.
 
+#[cfg(test)]
 mod world;
 #[cfg(test)]
 mod access;

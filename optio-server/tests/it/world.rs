@@ -67,6 +67,7 @@ impl World {
             data: std::env::temp_dir(),
             agents: Vec::new(),
             containment: Containment::Marker,
+            servers: None,
         };
         Self {
             app: App::new(optio, doctor),

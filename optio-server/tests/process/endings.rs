@@ -29,7 +29,7 @@ say made a mess
 async fn until_mess(room: &Room, server: &Server, task: &str) {
     until("the mess", || async {
         let stray = room
-            .processes()
+            .processes_of_runs()
             .iter()
             .any(|(_, line)| line == "sleep 1000");
         let logged = format!("{:?}", server.log(task).await).contains("made a mess");
@@ -40,13 +40,9 @@ async fn until_mess(room: &Room, server: &Server, task: &str) {
     .await;
 }
 
-/// No process of the room but the server is left, and the work is on a rescue ref of this task.
+/// No process of a run is left, and the work is on a rescue ref of this task.
 async fn check_saved(room: &Room, server: Server, bare: &Bare, task: &str) {
-    let left: Vec<_> = room
-        .processes()
-        .into_iter()
-        .filter(|(pid, _)| *pid != server.pid())
-        .collect();
+    let left = room.processes_of_runs();
     assert!(left.is_empty(), "{left:?}");
     let refs = bare.refs(&format!("refs/optio/rescue/{task}"));
     assert_eq!(refs.len(), 1, "{refs:?}");

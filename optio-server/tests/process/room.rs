@@ -26,6 +26,8 @@ pub(crate) struct Room {
     folder: tempfile::TempDir,
     /// What servers find as `PATH`.
     pub(crate) path: String,
+    /// What else they find in their environment.
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 impl Room {
@@ -37,6 +39,7 @@ impl Room {
                 .tempdir()
                 .unwrap(),
             path: path.unwrap().1.into_string().unwrap(),
+            variables: Vec::new(),
         }
     }
 
@@ -68,8 +71,22 @@ impl Room {
     /// Every living process that has to do with this room, as its id and its command line: those whose arguments,
     /// working directory or environment name it.
     pub(crate) fn processes(&self) -> Vec<(i32, String)> {
+        self.processes_with("")
+    }
+
+    /// Those of them that belong to runs, as their environment says. The server's own commands come and go.
+    pub(crate) fn processes_of_runs(&self) -> Vec<(i32, String)> {
+        self.processes_with("OPTIO_RUN=")
+    }
+
+    /// Those of them that have this in their environment.
+    fn processes_with(&self, variable: &str) -> Vec<(i32, String)> {
         let needle = self.folder.path().to_str().unwrap().as_bytes();
         let mentions = |bytes: &[u8]| bytes.windows(needle.len()).any(|part| part == needle);
+        let has_variable = |environment: &[u8]| {
+            let mut variables = environment.split(|byte| *byte == 0);
+            variables.any(|part| part.starts_with(variable.as_bytes()))
+        };
         let mut found = Vec::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
             let Some(pid) = entry
@@ -82,10 +99,10 @@ impl Room {
             let read = |name: &str| fs::read(entry.path().join(name)).unwrap_or_default();
             let line = read("cmdline");
             let folder = fs::read_link(entry.path().join("cwd")).unwrap_or_default();
-            let ours = mentions(&line)
-                || mentions(&read("environ"))
-                || folder.starts_with(self.folder.path());
-            if ours && pid != std::process::id().cast_signed() {
+            let environment = read("environ");
+            let ours =
+                mentions(&line) || mentions(&environment) || folder.starts_with(self.folder.path());
+            if ours && has_variable(&environment) && pid != std::process::id().cast_signed() {
                 let line = String::from_utf8_lossy(&line).replace('\0', " ");
                 found.push((pid, line.trim().chars().take(200).collect()));
             }

@@ -54,6 +54,7 @@ pub(crate) fn command(room: &Room, arguments: &[&str]) -> Command {
         .env_clear()
         .env("PATH", &room.path)
         .env("OPTIO_LOG", "optio_core=debug,info")
+        .envs(room.variables.clone())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log)

@@ -24,19 +24,17 @@ impl Queue for FaultyQueue {
         self.link.call("push", self.inner.push(job)).await
     }
 
+    async fn push_all(&self, jobs: Vec<Job>) -> Result<()> {
+        self.link.call("push_all", self.inner.push_all(jobs)).await
+    }
+
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
         let work = self.inner.claim(worker, lease);
         self.link.call("claim", work).await
     }
 
     async fn adopt(&self, job: Job, worker: &WorkerId, lease: Duration) -> Result<Claim> {
-        let work = async {
-            let claim = self.inner.adopt(job, worker, lease).await;
-            if claim.is_ok() {
-                self.link.ledger.slot_taken_again();
-            }
-            claim
-        };
+        let work = self.inner.adopt(job, worker, lease);
         self.link.call("adopt", work).await
     }
 
@@ -47,6 +45,11 @@ impl Queue for FaultyQueue {
 
     async fn complete(&self, claim: Claim) -> Result<()> {
         self.link.call("complete", self.inner.complete(claim)).await
+    }
+
+    async fn complete_and_claim(&self, claim: Claim, lease: Duration) -> Result<Option<Claim>> {
+        let work = self.inner.complete_and_claim(claim, lease);
+        self.link.call("complete_and_claim", work).await
     }
 
     async fn release(&self, claim: Claim, not_before: Option<Timestamp>) -> Result<()> {
@@ -78,5 +81,9 @@ impl Queue for FaultyQueue {
 
     async fn claimed(&self) -> Result<Vec<(TaskId, WorkerId)>> {
         self.link.call("claimed", self.inner.claimed()).await
+    }
+
+    async fn missing(&self, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
+        self.link.call("missing", self.inner.missing(tasks)).await
     }
 }

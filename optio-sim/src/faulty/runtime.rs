@@ -8,7 +8,7 @@ use optio_core::{
     Error, Result,
     id::{RunId, WorkspaceId},
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, Piece,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset, Piece,
         RunStatus, Runtime, WorkspaceSpec,
     },
     workspace::WorkspacePath,
@@ -71,6 +71,11 @@ impl Runtime for FaultyRuntime {
             link: Arc::clone(&self.link),
             rest: None,
         }))
+    }
+
+    async fn feed(&self, workspace: WorkspaceId, run: RunId, input: Input) -> Result<()> {
+        let work = self.inner.feed(workspace, run, input);
+        self.link.call("feed", work).await
     }
 
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> Result<RunStatus> {

@@ -84,14 +84,11 @@ pub(crate) struct Book {
     pub(super) work: Work,
     /// Heads that the forge called fit to be merged.
     pub(super) green: BTreeSet<CommitId>,
-    /// When a slot was last taken whatever the limits say.
-    pub(super) taken_again: Option<Instant>,
     pub(super) global: u32,
-    pub(super) replicas: u32,
 }
 
 impl Ledger {
-    pub(crate) fn new(facts: Facts, global: u32, replicas: u32, keep: Trail) -> Self {
+    pub(crate) fn new(facts: Facts, global: u32, keep: Trail) -> Self {
         Self {
             facts,
             begun: Instant::now(),
@@ -107,9 +104,7 @@ impl Ledger {
                 repos: BTreeMap::new(),
                 work: Work::default(),
                 green: BTreeSet::new(),
-                taken_again: None,
                 global,
-                replicas,
             }),
             broken: CancellationToken::new(),
         }
@@ -197,11 +192,6 @@ impl Ledger {
     /// The address of a repository.
     pub(crate) fn url(&self, repo: RepoId) -> Option<RepoUrl> {
         self.book().repos.get(&repo).map(|repo| repo.url.clone())
-    }
-
-    /// A run at work took a slot again that the queue had lost.
-    pub(crate) fn slot_taken_again(&self) {
-        self.book().taken_again = Some(Instant::now());
     }
 
     /// An agent is about to write these files, each of a path that nobody else ever writes.

@@ -8,8 +8,8 @@ use optio_core::{
     Result,
     id::{RunId, TaskId, WorkspaceId},
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, RunStatus,
-        Runtime, WorkspaceSpec,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset,
+        RunStatus, Runtime, WorkspaceSpec,
     },
     workspace::WorkspacePath,
 };
@@ -130,6 +130,10 @@ impl Runtime for WatchedRuntime {
         from: OutputOffset,
     ) -> Result<Box<dyn Output>> {
         self.inner.attach(workspace, run, from).await
+    }
+
+    async fn feed(&self, workspace: WorkspaceId, run: RunId, input: Input) -> Result<()> {
+        self.inner.feed(workspace, run, input).await
     }
 
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> Result<RunStatus> {

@@ -1,16 +1,14 @@
 //! A store that holds every commit against the invariants.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
 use optio_core::{
     Result, Timestamp,
     account::Pause,
     id::{RepoId, RunId, TaskId},
     money::Usd,
     pull_request::PrState,
-    queue::Queue,
     repo::{Repo, RepoUrl},
     run::{Run, RunPhase, WorkerId},
     schedule::Schedule,
@@ -28,9 +26,6 @@ pub(crate) struct WatchedStore {
     pub(crate) inner: Arc<dyn Store>,
     pub(crate) ledger: Arc<Ledger>,
 }
-
-/// The longest that placing a run takes on a bad day, from its claim to its commit.
-const SLOW: Duration = Duration::from_secs(60);
 
 /// What a commit broke.
 type Broken = (&'static str, String);
@@ -138,10 +133,6 @@ impl Ledger {
     /// Holds a commit that was made against the invariants, and keeps it.
     fn committed(&self, commit: &Commit) {
         let mut broken: Vec<Broken> = Vec::new();
-        let claimed: Vec<TaskId> = match self.facts.queue.claimed().now_or_never() {
-            Some(Ok(claimed)) => claimed.into_iter().map(|(task, _)| task).collect(),
-            _ => Vec::new(),
-        };
         let mut audits: BTreeMap<TaskId, Vec<&Audit>> = BTreeMap::new();
         for write in &commit.writes {
             if let Write::Audit(audit) = write {
@@ -157,7 +148,7 @@ impl Ledger {
                     broken.extend(book.task(task, lines));
                 }
                 Write::NewRun(run) => {
-                    broken.extend(book.new_run(run, &claimed));
+                    broken.extend(book.new_run(run));
                     drop(book);
                     self.note(|| {
                         format!("{} placed for {} in {}", run.id, run.task, run.workspace)
@@ -293,7 +284,7 @@ impl Book {
         None
     }
 
-    fn new_run(&mut self, run: &Run, claimed: &[TaskId]) -> Option<Broken> {
+    fn new_run(&mut self, run: &Run) -> Option<Broken> {
         let live: Vec<&Run> = self.runs.values().filter(|run| run.is_live()).collect();
         if let Some(other) = live.iter().find(|other| other.task == run.task) {
             let detail = format!(
@@ -306,26 +297,16 @@ impl Book {
             .repos
             .get(&run.repo)
             .map_or(0, |repo| repo.settings.capacity());
-        let unclaimed = |run: &&&Run| !claimed.contains(&run.task);
-        let here: Vec<&&Run> = live.iter().filter(|other| other.repo == run.repo).collect();
-        let all: Vec<&&Run> = live.iter().collect();
+        let here = live.iter().filter(|other| other.repo == run.repo).count();
         let broken = [
             (here, capacity, "its repository"),
-            (all, self.global, "the fleet"),
+            (live.len(), self.global, "the fleet"),
         ]
         .into_iter()
         .find_map(|(live, limit, of)| {
-            let held = u32::try_from(live.len()).unwrap_or(u32::MAX) + 1;
-            let lost = live.iter().copied().chain([&run]).filter(unclaimed).count();
-            let lost = u32::try_from(lost).unwrap_or(0);
-            // see ARCHITECTURE.md: only where slots were lost may runs be above a limit, and only by a race of replicas
-            let loss = lost > 0 || self.taken_again.is_some_and(|at| at.elapsed() < SLOW);
-            let spare = if loss { self.replicas - 1 } else { 0 };
-            (held > limit + spare).then(|| {
-                let detail = format!(
-                    "{} is run {held} of {limit} of {of} ({lost} without their slot)",
-                    run.id
-                );
+            let held = u32::try_from(live).unwrap_or(u32::MAX) + 1;
+            (held > limit).then(|| {
+                let detail = format!("{} is run {held} of {limit} of {of}", run.id);
                 ("limits are kept", detail)
             })
         });

@@ -48,11 +48,37 @@ fn statement(kind: Kind) -> Statement {
             &[Type::Id, Type::Int],
             "runs.id = given.c1 AND runs.epoch = given.c2 AND runs.live FOR NO KEY UPDATE OF runs",
         ),
+        Kind::TicketIsNew => {
+            let columns = vec![Type::Text, Type::Text];
+            Statement {
+                sql: format!(
+                    "SELECT FROM {} WHERE NOT EXISTS (SELECT FROM tasks \
+                     WHERE tasks.ticket_source = given.c1 AND tasks.ticket_key = given.c2)",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::All,
+            }
+        }
         Kind::NewTask => insert::<Task>(),
         Kind::Task => update_version::<Task>(),
         Kind::NewRun => insert::<Run>(),
         Kind::Run => update::<Run>("runs.epoch = given.c4 AND runs.live"),
         Kind::TakeOver => take_over::statement(),
+        Kind::LiveRuns => {
+            let columns = vec![Type::Id, Type::Int];
+            Statement {
+                sql: format!(
+                    "SELECT FROM {} WHERE (SELECT count(*) FROM runs WHERE runs.live \
+                     AND (given.c1 IS NULL OR runs.repo = given.c1)) <= given.c2",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::All,
+            }
+        }
         Kind::NewRepo => insert::<Repo>(),
         Kind::Repo => update_version::<Repo>(),
         Kind::NewWorkspace => insert::<Workspace>(),

@@ -69,6 +69,26 @@ async fn of_two_replicas_that_take_a_run_over_one_wins_and_its_old_holder_is_fen
 }
 
 #[tokio::test]
+async fn replicas_that_place_runs_at_one_moment_keep_the_limit_together() {
+    let database = Database::create().await;
+    let mut placing = JoinSet::new();
+    for replica in 0..3 {
+        let store = Arc::new(database.store().await);
+        for n in 1..=8 {
+            let (store, id) = (Arc::clone(&store), replica * 100 + n);
+            let place = Commit::new().with(Write::NewRun(sample::run(id, id))).with(
+                Write::LiveRunsAtMost {
+                    repo: None,
+                    limit: 7,
+                },
+            );
+            placing.spawn(async move { store.commit(place).await });
+        }
+    }
+    assert_eq!(winners(placing.join_all().await), 7);
+}
+
+#[tokio::test]
 async fn an_outbox_entry_and_a_lease_go_to_one_of_many_replicas() {
     let database = Database::create().await;
     let mut stores = Vec::new();
@@ -168,5 +188,5 @@ async fn replicas_that_start_at_once_migrate_once() {
         .fetch_one(&mut connection)
         .await
         .unwrap();
-    assert_eq!(applied, 1);
+    assert_eq!(applied, crate::schema::newest());
 }

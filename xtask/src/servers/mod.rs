@@ -1,5 +1,7 @@
 //! The servers that tests use: private ones, started before the tests and gone after them, whatever happens between.
+//! And the agents' real programs, which stay.
 
+mod agents;
 mod clock;
 mod postgres;
 mod redis;
@@ -24,6 +26,7 @@ const REDIS_URL: &str = "OPTIO_TEST_REDIS_URL";
 pub(crate) struct Servers {
     postgres: Option<Postgres>,
     redis: Option<Redis>,
+    agents: Vec<(&'static str, PathBuf)>,
     folder: PathBuf,
 }
 
@@ -35,6 +38,7 @@ impl Servers {
         let mut servers = Self {
             postgres: None,
             redis: None,
+            agents: Vec::new(),
             folder,
         };
         if !clock::is_installed() {
@@ -58,16 +62,27 @@ impl Servers {
             let started = Redis::start(&servers.folder.join("redis"));
             servers.redis = Some(started.map_err(anyhow::Error::msg)?);
         }
+        for program in [agents::CLAUDE, agents::CODEX] {
+            if !is_named(program.variable) {
+                if program.find(target).is_none() && !has_npm() {
+                    install("npm")?;
+                }
+                let installed = program.install(target).map_err(anyhow::Error::msg)?;
+                servers.agents.push((program.variable, installed));
+            }
+        }
         Ok(servers)
     }
 
     /// What the tests are told.
-    pub(crate) fn env(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn env(&self) -> Vec<(&'static str, OsString)> {
         let postgres = self.postgres.as_ref().map(|server| server.url());
         let redis = self.redis.as_ref().map(|server| server.url());
-        [(DATABASE_URL, postgres), (REDIS_URL, redis)]
+        let urls = [(DATABASE_URL, postgres), (REDIS_URL, redis)]
             .into_iter()
-            .filter_map(|(name, url)| Some((name, url?)))
+            .filter_map(|(name, url)| Some((name, url?.into())));
+        let agents = self.agents.iter();
+        urls.chain(agents.map(|(name, path)| (*name, path.into())))
             .collect()
     }
 }
@@ -83,6 +98,14 @@ impl Drop for Servers {
 
 fn is_named(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value: OsString| !value.is_empty())
+}
+
+fn has_npm() -> bool {
+    let version = Command::new("npm")
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
+    version.is_ok_and(|output| output.status.success())
 }
 
 /// Makes a folder through which another user finds its own: servers that refuse root run as somebody else.

@@ -17,6 +17,7 @@ const USER: &str = "optio";
 pub(crate) struct Postgres {
     folder: PathBuf,
     server: Child,
+    settings: Vec<String>,
 }
 
 impl Postgres {
@@ -25,7 +26,22 @@ impl Postgres {
     ///
     /// # Errors
     /// What is missing, and how to get it.
+    #[allow(dead_code, reason = "benches have settings of their own")]
     pub(crate) fn start(folder: &Path, templates: &Path) -> Result<Self, String> {
+        // what it holds is worth nothing once it is gone
+        let settings = ["fsync=off", "full_page_writes=off", "shared_buffers=64MB"];
+        Self::start_with(folder, templates, &settings)
+    }
+
+    /// The same with other settings (`name=value`).
+    ///
+    /// # Errors
+    /// What is missing, and how to get it.
+    pub(crate) fn start_with(
+        folder: &Path,
+        templates: &Path,
+        settings: &[&str],
+    ) -> Result<Self, String> {
         let programs = programs().ok_or(
             "PostgreSQL is not installed: `apt-get install postgresql`, `dnf install postgresql-server` or \
              `brew install postgresql`, or name a server of your own in OPTIO_TEST_DATABASE_URL",
@@ -38,28 +54,39 @@ impl Postgres {
             make_data(user, &programs, &data)?;
             keep(&data, templates, &template);
         }
-        let log = File::create(folder.join("log")).map_err(|error| error.to_string())?;
-        let server = user
-            .tied_to_us(&programs.join("postgres"))
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(folder)
-            .args(["-c", "listen_addresses=", "-c", "max_connections=200"])
-            // what it holds is worth nothing once it is gone
-            .args(["-c", "fsync=off", "-c", "full_page_writes=off"])
-            .args(["-c", "shared_buffers=64MB"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| format!("postgres could not be started: {error}"))?;
+        let settings: Vec<String> = settings
+            .iter()
+            .map(|setting| (*setting).to_owned())
+            .collect();
         let mut started = Self {
             folder: folder.to_owned(),
-            server,
+            server: spawn(user, &programs, folder, &settings)?,
+            settings,
         };
         started.wait(&programs)?;
         Ok(started)
+    }
+
+    /// Ends the server by a signal (`INT` in order, `QUIT` as a crash does) and starts it again on the same data.
+    ///
+    /// # Errors
+    /// It does not start again.
+    #[allow(dead_code, reason = "only tests of outages need it")]
+    pub(crate) fn restart(&mut self, signal: &str) -> Result<(), String> {
+        self.end(signal);
+        let programs = programs().ok_or("PostgreSQL is gone")?;
+        self.server = spawn(User::of_server()?, &programs, &self.folder, &self.settings)?;
+        self.wait(&programs)
+    }
+
+    fn end(&mut self, signal: &str) {
+        let stopped = Command::new("kill")
+            .args(["-s", signal, &self.server.id().to_string()])
+            .status();
+        if !stopped.is_ok_and(|status| status.success()) {
+            let _ = self.server.kill();
+        }
+        let _ = self.server.wait();
     }
 
     /// The address of the database `postgres`, by its socket.
@@ -102,15 +129,29 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         // postgres ends at once and in order on this signal; its children go with it
-        let stopped = Command::new("kill")
-            .args(["-s", "INT", &self.server.id().to_string()])
-            .status();
-        if !stopped.is_ok_and(|status| status.success()) {
-            let _ = self.server.kill();
-        }
-        let _ = self.server.wait();
+        self.end("INT");
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+fn spawn(user: User, programs: &Path, folder: &Path, settings: &[String]) -> Result<Child, String> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .map_err(|error| error.to_string())?;
+    user.tied_to_us(&programs.join("postgres"))
+        .arg("-D")
+        .arg(folder.join("data"))
+        .arg("-k")
+        .arg(folder)
+        .args(["-c", "listen_addresses=", "-c", "max_connections=200"])
+        .args(settings.iter().flat_map(|setting| ["-c", setting.as_str()]))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map_err(|error| format!("postgres could not be started: {error}"))
 }
 
 /// Whether PostgreSQL is installed.
@@ -120,7 +161,7 @@ pub(crate) fn is_installed() -> bool {
 }
 
 /// The folder of the newest installed PostgreSQL's programs. Debian keeps them out of the search path.
-fn programs() -> Option<PathBuf> {
+pub(crate) fn programs() -> Option<PathBuf> {
     let mut debian: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()

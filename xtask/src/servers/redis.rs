@@ -33,23 +33,25 @@ impl Redis {
         fs::create_dir_all(folder)
             .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o700)))
             .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
-        let log = File::create(folder.join("log")).map_err(|error| error.to_string())?;
-        let server = tied_to_us(&program)
-            .args(["--port", "0", "--save", "", "--appendonly", "no"])
-            .arg("--unixsocket")
-            .arg(folder.join("socket"))
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("{} could not be started: {error}", program.display()))?;
         let mut started = Self {
             folder: folder.to_owned(),
-            server,
+            server: spawn(&program, folder)?,
         };
         started.wait()?;
         Ok(started)
+    }
+
+    /// Kills the server and starts an empty one in its place.
+    ///
+    /// # Errors
+    /// It does not start again.
+    #[allow(dead_code, reason = "only tests of outages need it")]
+    pub(crate) fn restart(&mut self) -> Result<(), String> {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        let program = program().ok_or("Redis is gone")?;
+        self.server = spawn(&program, &self.folder)?;
+        self.wait()
     }
 
     /// Its address.
@@ -98,6 +100,24 @@ impl Drop for Redis {
         let _ = self.server.wait();
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+fn spawn(program: &Path, folder: &Path) -> Result<Child, String> {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .map_err(|error| error.to_string())?;
+    tied_to_us(program)
+        .args(["--port", "0", "--save", "", "--appendonly", "no"])
+        .arg("--unixsocket")
+        .arg(folder.join("socket"))
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("{} could not be started: {error}", program.display()))
 }
 
 /// Whether Redis is installed.

@@ -1,5 +1,6 @@
 //! A line of Claude Code's stream as events.
 
+mod estimate;
 mod notice;
 mod result;
 
@@ -88,7 +89,11 @@ fn assistant(value: &Value) -> Vec<TranscriptEvent> {
             text: content(&message["content"]),
         }];
     }
-    blocks(message).iter().flat_map(block).collect()
+    let mut events: Vec<_> = blocks(message).iter().flat_map(block).collect();
+    if !events.is_empty() {
+        events.extend(estimate::usage(message));
+    }
+    events
 }
 
 fn user(value: &Value) -> Vec<TranscriptEvent> {

@@ -7,7 +7,7 @@ use optio_core::{
     run::RunKind,
     runtime::Command,
     secret::Secret,
-    transcript::SessionId,
+    transcript::{RunReport, SessionId, TranscriptEvent, UsageOf},
 };
 
 use super::{recordings, told};
@@ -28,6 +28,51 @@ fn every_recording() {
         })
         .collect();
     insta::assert_snapshot!("claude_code", table.join("\n"));
+}
+
+/// What is seen of the costs in the middle of a run stops it at its budget; it must never be more than they are.
+#[test]
+fn the_cost_so_far_is_seen_and_never_too_high() {
+    let agent = ClaudeCode::default();
+    let mut table = Vec::new();
+    for recording in recordings("claude") {
+        let events = recording.events(&agent);
+        let estimates = |event: &TranscriptEvent| {
+            matches!(
+                event,
+                TranscriptEvent::Usage {
+                    of: UsageOf::Answer(_),
+                    ..
+                }
+            )
+        };
+        let told = |event: &TranscriptEvent| {
+            matches!(event, TranscriptEvent::Usage { .. }) && !estimates(event)
+        };
+        let total = |count: &dyn Fn(&TranscriptEvent) -> bool| {
+            let mut report = RunReport::default();
+            let counted = events.iter().filter(|event| count(event));
+            counted.for_each(|event| report.fold(event));
+            report.usage.cost
+        };
+        let (seen, told) = (total(&estimates), total(&told));
+        let both = recording.report(&agent, Usage::default()).usage.cost;
+        let case = &recording.case;
+        if told > Usd::ZERO {
+            assert_eq!(both, told, "{case}: what it tells counts");
+            assert!(seen <= told, "{case}: {seen} of {told}");
+        } else {
+            assert_eq!(both, seen, "{case}: nothing else is known");
+        }
+        if seen > Usd::ZERO {
+            table.push(format!(
+                "{case}: {} of {} micros",
+                seen.micros(),
+                told.micros()
+            ));
+        }
+    }
+    insta::assert_snapshot!("cost_so_far", table.join("\n"));
 }
 
 #[test]
@@ -61,7 +106,7 @@ fn a_run_becomes_a_command() {
     DISABLE_ERROR_REPORTING=1
     DISABLE_TELEMETRY=1
     IS_SANDBOX=1
-    trees/a$ claude -p --output-format stream-json --verbose --session-id 00000000-0000-0000-0000-000000000007 --dangerously-skip-permissions < b"fix it"
+    trees/a$ claude -p --output-format stream-json --verbose --input-format stream-json --session-id 00000000-0000-0000-0000-000000000007 --dangerously-skip-permissions < b"{\"message\":{\"content\":\"fix it\",\"role\":\"user\"},\"type\":\"user\"}\n"
 
     ANTHROPIC_BASE_URL=https://gateway.example
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1
@@ -71,7 +116,7 @@ fn a_run_becomes_a_command() {
     DISABLE_ERROR_REPORTING=1
     DISABLE_TELEMETRY=1
     ANTHROPIC_API_KEY=***
-    trees/a$ /opt/claude -p --output-format stream-json --verbose --model claude-sonnet-4-5 --effort high --resume 7cc437f3-6b70-4bd6-9e47-b71096f0167d --max-turns 20 --max-budget-usd 2.5 --append-system-prompt be brief --setting-sources user --mcp-config /ws/files/a/mcp.json --strict-mcp-config --permission-mode acceptEdits --allowedTools Bash Edit < b"fix it"
+    trees/a$ /opt/claude -p --output-format stream-json --verbose --input-format stream-json --model claude-sonnet-4-5 --effort high --resume 7cc437f3-6b70-4bd6-9e47-b71096f0167d --max-turns 20 --max-budget-usd 2.5 --append-system-prompt be brief --setting-sources user --mcp-config /ws/files/a/mcp.json --strict-mcp-config --permission-mode acceptEdits --allowedTools Bash Edit < b"{\"message\":{\"content\":\"fix it\",\"role\":\"user\"},\"type\":\"user\"}\n"
     files/a/mcp.json: {"mcpServers":{}}
     "#);
 }

@@ -58,8 +58,10 @@ fn a_run_becomes_a_command() {
         shown(&full, &resumed),
     ];
     insta::assert_snapshot!(table.join("\n\n"), @r#"
+    TZ=UTC
     trees/a$ codex exec --json -c analytics.enabled=false -c check_for_update_on_startup=false -c features.unbounded_connection_retries=false --dangerously-bypass-approvals-and-sandbox - < b"fix it"
 
+    TZ=UTC
     CODEX_API_KEY=***
     DOCS_KEY=***
     OPTIO_MCP_MY_SHOP_0=***

@@ -7,6 +7,7 @@ mod gemini;
 mod lines;
 pub(crate) mod manifests;
 mod opencode;
+mod refusals;
 mod traps;
 
 use std::{fmt::Write as _, path::Path, sync::LazyLock};

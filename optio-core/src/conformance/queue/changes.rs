@@ -102,7 +102,8 @@ pub async fn a_change_between_the_looks_of_two_counts_for_both(queue: &Queue) {
     assert_eq!(queue.take("a").await.job(), &job(2, 1));
 }
 
-/// A fleet of workers that sleep whenever there is nothing to claim gets through everything.
+/// A fleet of workers that sleep whenever there is nothing to claim gets through everything, whether they pass their
+/// slots on or give them back.
 pub async fn nobody_sleeps_while_there_is_work(queue: &Queue) {
     const JOBS: u64 = 60;
     queue.limit(3, 2).await;
@@ -115,9 +116,17 @@ pub async fn nobody_sleeps_while_there_is_work(queue: &Queue) {
             loop {
                 match queue.claim(&me, LEASE).await.expect("claim") {
                     Some(claim) => {
-                        tokio::task::yield_now().await;
-                        queue.complete(claim).await.expect("complete");
-                        done.fetch_add(1, Ordering::Relaxed);
+                        let mut next = Some(claim);
+                        while let Some(claim) = next.take() {
+                            tokio::task::yield_now().await;
+                            if n % 2 == 0 {
+                                let passed = queue.complete_and_claim(claim, LEASE).await;
+                                next = passed.expect("complete_and_claim");
+                            } else {
+                                queue.complete(claim).await.expect("complete");
+                            }
+                            done.fetch_add(1, Ordering::Relaxed);
+                        }
                     }
                     None => queue.changed().await.expect("changed"),
                 }

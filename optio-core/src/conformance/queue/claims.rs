@@ -258,6 +258,61 @@ pub async fn adopting_again_makes_the_older_claim_void(queue: &Queue) {
     assert_eq!(queue.drain().await, tasks(&[3]));
 }
 
+/// The best of all, and nothing if nothing may follow.
+pub async fn a_slot_is_passed_on_to_the_next_task(queue: &Queue) {
+    queue.limit(2, 1).await;
+    for (n, repo) in [(1, 1), (2, 2), (3, 2), (4, 1), (5, 3)] {
+        queue.push(job(n, repo)).await;
+    }
+    let (first, _second) = (queue.take("a").await, queue.take("b").await);
+    let pass = async |claim: Claim| {
+        let passed = queue.port().complete_and_claim(claim, LEASE).await;
+        passed.expect("complete_and_claim")
+    };
+    // the third's repository is full
+    let fourth = pass(first).await.expect("the fourth");
+    assert_eq!(fourth.job(), &job(4, 1));
+    assert_eq!(fourth.worker(), &worker("a"));
+    let claimed = queue.port().claimed().await.expect("claimed");
+    let both = [(2, "b"), (4, "a")].map(|(n, by)| (sample::task_id(n), worker(by)));
+    assert_eq!(claimed, both);
+    assert!(queue.claim("c").await.is_none(), "no slot is free");
+    let fifth = pass(fourth).await.expect("the fifth");
+    assert_eq!(fifth.job(), &job(5, 3));
+    queue.port().renew(&fifth, LEASE).await.expect("renew");
+    assert!(pass(fifth).await.is_none(), "the third still has to wait");
+    let claimed = queue.port().claimed().await.expect("claimed");
+    assert_eq!(claimed, [(sample::task_id(2), worker("b"))]);
+}
+
+/// It is as if it had not been asked.
+pub async fn a_slot_that_was_lost_is_not_passed_on(queue: &Queue) {
+    queue.limit(2, 2).await;
+    queue.push(job(1, 1)).await;
+    let lost = queue.claim_for("a", SHORT).await.expect("a claim");
+    outlast_short().await;
+    let held = queue.take("b").await;
+    queue.push(job(2, 1)).await;
+    let passed = queue.port().complete_and_claim(lost, LEASE).await;
+    assert_eq!(refused(passed), Conflict);
+    let claimed = queue.port().claimed().await.expect("claimed");
+    assert_eq!(claimed, [(sample::task_id(1), worker("b"))]);
+    queue.port().renew(&held, LEASE).await.expect("b holds it");
+}
+
+/// Its own newer entry among them.
+pub async fn a_slot_is_passed_on_to_a_task_that_waited_behind_it(queue: &Queue) {
+    queue.limit(1, 1).await;
+    queue.push(job(1, 1)).await;
+    let claim = queue.take("a").await;
+    queue.push(job(1, 1)).await;
+    let passed = queue.port().complete_and_claim(claim, LEASE).await;
+    let claim = passed.expect("complete_and_claim").expect("a claim");
+    assert_eq!(claim.job(), &job(1, 1));
+    queue.port().complete(claim).await.expect("complete");
+    assert!(queue.claim("b").await.is_none());
+}
+
 /// Each entry goes to one of them.
 pub async fn many_claim_at_once_and_no_limit_is_passed(queue: &Queue) {
     queue.limit(7, 3).await;

@@ -26,6 +26,42 @@ pub async fn an_entry_is_claimed_once(queue: &Queue) {
     assert_eq!(claimed, [(sample::task_id(1), sample::worker("a"))]);
 }
 
+/// Each takes its place, and replaces what its task had.
+pub async fn many_entries_are_pushed_as_one_by_one(queue: &Queue) {
+    queue.limit(1_000, 1_000).await;
+    queue.push(job(7, 1)).await;
+    queue.port().push_all(Vec::new()).await.expect("push_all");
+    let later = Job {
+        priority: i32::MAX,
+        ..job(7, 2)
+    };
+    let mut jobs: Vec<Job> = (0..450).rev().map(|n| job(n, n % 3)).collect();
+    jobs.push(later.clone());
+    queue.port().push_all(jobs).await.expect("push_all");
+    let mut expected: Vec<u64> = (0..450).filter(|n| *n != 7).collect();
+    expected.push(7);
+    assert_eq!(queue.drain().await, tasks(&expected));
+}
+
+/// What waits, now or later, and what is claimed is there.
+pub async fn what_is_missing_is_told(queue: &Queue) {
+    queue.limit(1, 1).await;
+    queue.push(job(1, 1)).await;
+    let _held = queue.take("a").await;
+    queue.push(job(2, 1)).await;
+    let delayed = Job {
+        not_before: Some(queue.moment_in(LEASE)),
+        ..job(3, 1)
+    };
+    queue.push(delayed).await;
+    let all: Vec<_> = (0..450).rev().map(sample::task_id).collect();
+    let missing = queue.port().missing(&all).await.expect("missing");
+    let there = tasks(&[1, 2, 3]);
+    let expected: Vec<_> = all.iter().filter(|id| !there.contains(id)).collect();
+    assert_eq!(missing.iter().collect::<Vec<_>>(), expected);
+    assert_eq!(queue.port().missing(&[]).await.expect("missing"), []);
+}
+
 /// Lower priorities first, then the older, then the older id.
 pub async fn entries_are_claimed_by_priority_then_age(queue: &Queue) {
     queue.limit(100, 100).await;

@@ -26,6 +26,8 @@ macro_rules! queue_conformance {
         $crate::conformance_tests! {
             #[$test] queue: $crate::queue::Queue, $make, [
                 an_entry_is_claimed_once
+                many_entries_are_pushed_as_one_by_one
+                what_is_missing_is_told
                 entries_are_claimed_by_priority_then_age
                 age_makes_up_for_priority
                 pushing_a_task_again_replaces_its_entry
@@ -50,6 +52,9 @@ macro_rules! queue_conformance {
                 a_run_at_work_is_adopted_whatever_the_limits_say
                 a_task_that_somebody_else_holds_is_not_adopted
                 adopting_again_makes_the_older_claim_void
+                a_slot_is_passed_on_to_the_next_task
+                a_slot_that_was_lost_is_not_passed_on
+                a_slot_is_passed_on_to_a_task_that_waited_behind_it
                 many_claim_at_once_and_no_limit_is_passed
 
                 every_change_that_frees_work_wakes_who_waits

@@ -3,13 +3,14 @@
 //! A runtime that starts real processes runs every clause, with `/bin/sh` and everyday programs. One that only plays them
 //! says [how](RuntimeUnderTest::scripted) it plays a [`Job`], and is excused from what needs a shell.
 
+mod inputs;
 mod processes;
 mod runs;
 mod workspaces;
 
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 
-pub use self::{processes::*, runs::*, workspaces::*};
+pub use self::{inputs::*, processes::*, runs::*, workspaces::*};
 use super::soon;
 use crate::{
     clock::SystemClock,
@@ -50,6 +51,11 @@ macro_rules! runtime_conformance {
             killing_what_has_ended_changes_nothing
             a_forgotten_run_leaves_nothing
 
+            a_run_reads_what_it_is_given_while_it_works
+            what_is_given_twice_is_read_once
+            what_cannot_be_read_is_refused
+            an_open_input_keeps_no_run_from_ending
+
             a_command_that_takes_too_long_is_killed
             a_command_that_is_given_up_is_killed
             no_process_of_a_killed_run_is_alive
@@ -88,6 +94,9 @@ pub enum Job {
     },
     /// Prints this as a line of standard output, other lines before it perhaps, and goes on until it is killed.
     PrintAndStay(String),
+    /// Prints every line that it reads, the first of which is `first`, other lines between them perhaps, and ends with
+    /// code 0 when its input does. That stays open.
+    Echo,
 }
 
 impl Job {
@@ -110,6 +119,9 @@ impl Job {
                 .env("OUT", stdout)
                 .env("ERR", stderr)
                 .env("CODE", code.to_string()),
+            Self::Echo => sh(r#"while IFS= read -r line; do printf '%s\n' "$line"; done"#)
+                .stdin("first\n")
+                .open_stdin(),
             Self::PrintAndStay(line) => {
                 sh(r#"printf '%s\n' "$OUT"; exec sleep 600"#).env("OUT", line)
             }

@@ -5,6 +5,7 @@ use crate::{
     conformance::sample,
     error::ErrorKind::Conflict,
     store::{Commit, TaskQuery, Write},
+    task::{Task, TicketRef},
 };
 
 /// Each of several writers reads, adds one, writes, and tries again on a conflict.
@@ -143,4 +144,58 @@ async fn finish<T>(tasks: impl IntoIterator<Item = tokio::task::JoinHandle<T>>) 
         results.push(task.await.expect("a task of the test"));
     }
     results
+}
+
+/// Live runs are counted over commits that are made at the same moment.
+pub async fn limits_on_live_runs_hold_among_commits_of_one_moment(store: &Store) {
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 1..=12 {
+        let port = store.shared();
+        let condition = Write::LiveRunsAtMost {
+            repo: None,
+            limit: 5,
+        };
+        let commit = Commit::new()
+            .with(Write::NewRun(sample::run(n, n)))
+            .with(condition);
+        writers.spawn(async move { port.commit(commit).await.is_ok() });
+    }
+    let placed = writers.join_all().await.into_iter().filter(|fits| *fits);
+    assert_eq!(placed.count(), 5);
+}
+
+/// A ticket has one task, also if many want to make it at the same moment.
+pub async fn of_many_who_take_a_ticket_one_makes_its_task(store: &Store) {
+    let of_ticket = |n: u64, source: &str| {
+        let ticket = TicketRef {
+            source: source.to_owned(),
+            key: "7".to_owned(),
+            url: None,
+        };
+        let task = Task {
+            ticket: Some(ticket),
+            ..sample::task(n)
+        };
+        let condition = Write::TicketIsNew {
+            source: source.to_owned(),
+            key: "7".to_owned(),
+        };
+        Commit::new().with(condition).with(Write::Task(task))
+    };
+    let mut takers = tokio::task::JoinSet::new();
+    for n in 1..=8 {
+        let (port, commit) = (store.shared(), of_ticket(n, "github"));
+        takers.spawn(async move { port.commit(commit).await });
+    }
+    let (made, refused): (Vec<_>, Vec<_>) =
+        takers.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!(made.len(), 1);
+    for error in refused {
+        assert_eq!(error.expect_err("refused").kind(), Conflict);
+    }
+    // the same key at another source is another ticket
+    let other = store.port().commit(of_ticket(9, "linear")).await;
+    other.expect("commit");
+    let stored = store.port().tasks(&TaskQuery::default()).await;
+    assert_eq!(stored.expect("tasks").len(), 2);
 }

@@ -50,6 +50,7 @@ macro_rules! store_conformance {
                 a_run_that_changes_hands_keeps_what_is_stored
                 a_run_changes_hands_only_from_the_epoch_below
                 a_run_that_has_ended_stays_as_it_is
+                live_runs_are_counted_in_the_commit
                 runs_are_found_by_task_workspace_and_life
                 spending_adds_up_runs_by_repository_and_time
 
@@ -79,6 +80,8 @@ macro_rules! store_conformance {
                 of_many_who_pause_an_account_at_once_the_last_end_wins
 
                 changes_by_many_at_once_are_all_kept
+                limits_on_live_runs_hold_among_commits_of_one_moment
+                of_many_who_take_a_ticket_one_makes_its_task
                 of_two_who_take_over_a_run_one_wins
                 of_many_who_want_a_lease_one_gets_it
                 an_outbox_entry_is_claimed_by_one_of_many

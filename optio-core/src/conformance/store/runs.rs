@@ -238,3 +238,39 @@ async fn change(store: &Store, run: &Run) -> crate::error::Result<()> {
         .with(Write::Run(run.clone()));
     store.port().commit(commit).await
 }
+
+/// A commit that would leave more runs live than it says is refused, and nothing of it is stored. Runs that have ended,
+/// and with a repository those of others, do not count.
+pub async fn live_runs_are_counted_in_the_commit(store: &Store) {
+    let (here, there) = (sample::repo_id(1), sample::repo_id(2));
+    let place = |n: u64, repo| Run {
+        repo,
+        ..sample::run(n, 1)
+    };
+    let mut ended = place(1, here);
+    ended.phase = ended_phase();
+    store
+        .put([Write::NewRun(ended), Write::NewRun(place(2, here))])
+        .await;
+    let rows = [
+        (3, here, None, 1, false),
+        (4, here, Some(here), 1, false),
+        (5, here, Some(here), 2, true),
+        (6, there, None, 2, false),
+        (7, there, Some(there), 1, true),
+        (8, there, None, 4, true),
+    ];
+    for (n, repo, counted, limit, fits) in rows {
+        let run = place(n, repo);
+        let condition = Write::LiveRunsAtMost {
+            repo: counted,
+            limit,
+        };
+        let outcome = store.write([Write::NewRun(run.clone()), condition]).await;
+        assert_eq!(store.port().run(run.id).await.is_ok(), fits, "run {n}");
+        match outcome {
+            Ok(()) => assert!(fits, "run {n}"),
+            Err(error) => assert_eq!((error.kind(), fits), (Conflict, false), "run {n}"),
+        }
+    }
+}

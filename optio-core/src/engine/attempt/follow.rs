@@ -6,9 +6,10 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Trouble, prepare::run_files};
+use super::{Trouble, messages::Called, prepare::run_files};
 use crate::{
     agent::Agent,
+    classify::refusal,
     clock::{Timestamp, elapsed},
     engine::{
         Optio,
@@ -19,7 +20,7 @@ use crate::{
     event_bus::Hint,
     failure::{ExitStatus, Failure, FailureClass},
     repo::Repo,
-    run::{Progress, Run, RunPhase, StopReason},
+    run::{Run, RunPhase, StopReason},
     runtime::{OutputOffset, Piece, RunStatus, Runtime},
     store::Write,
     transcript::{LogStream, RunReport, TranscriptEvent},
@@ -36,6 +37,10 @@ pub(super) enum Followed {
 
 /// The largest side file that is read.
 const MAX_SIDE_FILE: usize = 1 << 20;
+
+/// How long an agent that has said its closing word may be silent and idle before it is ended. What it left running in the
+/// background may still lead to something.
+const LINGER: Duration = Duration::from_secs(5 * 60);
 
 /// How often the watchdogs look.
 const WATCH: Duration = Duration::from_secs(5);
@@ -66,7 +71,8 @@ impl Optio {
         let mut watchdog = Watchdog::new(&repo, &run, self.now());
         let mut watch = tokio::time::interval(WATCH);
         watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut unwanted = pin!(self.until_unwanted(run.task, run.id));
+        let whose = (run.task, run.id);
+        let mut called = pin!(self.until_called(whose, reader.can_hear(run.heard)));
         let mut asked_to_stop = false;
         loop {
             tokio::select! {
@@ -85,10 +91,24 @@ impl Optio {
                     self.flush(held, &mut reader).await?;
                     return Ok(Followed::Detached);
                 }
-                () = &mut unwanted, if !asked_to_stop => {
-                    asked_to_stop = true;
-                    self.stop(held, StopReason::Cancelled).await?;
+                () = reader.out_of_patience() => {
+                    if let Some((refused, _)) = reader.refused.take() {
+                        self.flush(held, &mut reader).await?;
+                        self.stop(held, StopReason::Failing(refused)).await?;
+                    }
                 }
+                () = reader.wants_more() => self.tell_or_dismiss(held, &mut reader).await?,
+                call = &mut called, if !asked_to_stop => match call {
+                    Called::Unwanted => {
+                        asked_to_stop = true;
+                        self.stop(held, StopReason::Cancelled).await?;
+                    }
+                    Called::Message => {
+                        self.tell(held, &mut reader).await?;
+                        let heard = held.run().await.heard;
+                        called.set(self.until_called(whose, reader.can_hear(heard)));
+                    }
+                },
                 _ = watch.tick() => {
                     if let Some(at) = reader.answered_at.take() {
                         self.account_works(&held.run().await, at).await?;
@@ -118,7 +138,7 @@ impl Optio {
                 }
             })
             .await?;
-        } else if run.progress == Progress::default() {
+        } else if (run.progress.stdout, run.progress.stderr) == (0, 0) {
             held.update(|run, _| run.phase = RunPhase::Preparing)
                 .await?;
         } else {
@@ -145,6 +165,12 @@ impl Optio {
             report: run.report.clone(),
             heard_at: run.heard_at,
             answered_at: None,
+            refused: None,
+            ear: match agent.message("") {
+                None => Ear::Deaf,
+                Some(_) if run.report.result.is_some() => Ear::Waiting,
+                Some(_) => Ear::Busy,
+            },
             last_read: None,
             flush_at: None,
             delay: self.settings().log_delay,
@@ -153,12 +179,24 @@ impl Optio {
 
     /// Stores what was read, with how far it was read.
     async fn flush(&self, held: &Held, reader: &mut Reader) -> Result<(), Trouble> {
-        reader.flush_at = None;
         if reader.batch.is_empty() {
+            reader.flush_at = None;
             return Ok(());
         }
+        self.flush_with(held, reader, |_| ()).await
+    }
+
+    /// The same together with something else about the run.
+    pub(super) async fn flush_with(
+        &self,
+        held: &Held,
+        reader: &mut Reader,
+        edit: impl FnOnce(&mut Run),
+    ) -> Result<(), Trouble> {
+        reader.flush_at = None;
         let (entries, progress) = reader.batch.take();
         held.update(|run, change| {
+            edit(run);
             run.progress = progress;
             run.report = reader.report.clone();
             run.heard_at = reader.heard_at;
@@ -272,15 +310,15 @@ impl Optio {
                 watchdog.silent.restart(Instant::now());
                 let now = self.now();
                 held.update(|run, _| run.heard_at = now).await?;
+            } else if compared && reader.is_done() && watchdog.silent.elapsed() >= LINGER {
+                return Ok(Some(StopReason::Lingering));
             } else if compared && watchdog.silent.elapsed() >= settings.silence() {
                 return Ok(Some(StopReason::Stalled));
             }
         }
         let task = self.store().task(run.task).await?;
-        Ok(self.over_budget(&task, watchdog.repo).await?.map(|over| {
-            tracing::info!(run = %run.id, task = %run.task, "{over}");
-            StopReason::Budget
-        }))
+        let over = self.over_budget(&task, watchdog.repo).await?;
+        Ok(over.map(|over| StopReason::Failing(over.failure())))
     }
 }
 
@@ -335,18 +373,32 @@ impl Span {
     }
 }
 
+/// Whether an agent can be told anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ear {
+    /// It can, and is at work.
+    Busy,
+    /// It has said its closing word, and waits for more.
+    Waiting,
+    /// It cannot, or its input has come to its end.
+    Deaf,
+}
+
 /// Reads output and gathers it for the log.
-struct Reader {
+pub(super) struct Reader {
     stdout: LineSplitter,
     stderr: LineSplitter,
     translator: Translator,
-    agent: Arc<dyn Agent>,
+    pub(super) agent: Arc<dyn Agent>,
     model: Option<String>,
     batch: Batch,
     report: RunReport,
     heard_at: Timestamp,
     /// When the model last answered, unless that was looked at.
     answered_at: Option<Timestamp>,
+    /// What its provider refuses it for, and when it is to be stopped for that.
+    refused: Option<(Failure, Instant)>,
+    ear: Ear,
     last_read: Option<Instant>,
     flush_at: Option<Instant>,
     delay: Duration,
@@ -387,6 +439,13 @@ impl Reader {
             self.report.fold(&event);
             if event.is_answer() {
                 self.answered_at = Some(self.heard_at);
+                self.refused = None;
+            } else if self.refused.is_none() {
+                self.refused = refusal(&event, self.heard_at)
+                    .map(|refused| (refused.failure, Instant::now() + refused.patience));
+            }
+            if matches!(event, TranscriptEvent::Result { .. }) && self.ear == Ear::Busy {
+                self.ear = Ear::Waiting;
             }
             if matches!(event, TranscriptEvent::Usage { .. }) {
                 self.put_a_price_on_it();
@@ -419,6 +478,46 @@ impl Reader {
             .covers(self.stdout.consumed(), self.stderr.consumed());
         if !self.batch.is_empty() && self.flush_at.is_none() {
             self.flush_at = Some(Instant::now() + self.delay);
+        }
+    }
+
+    /// Whether it has said its closing word and is not to be told more.
+    fn is_done(&self) -> bool {
+        self.report.result.is_some() && self.ear == Ear::Deaf
+    }
+
+    /// The last message it heard, if it can hear another one.
+    fn can_hear(&self, heard: u32) -> Option<u32> {
+        (self.ear != Ear::Deaf).then_some(heard)
+    }
+
+    /// Ends when the agent has said its closing word and can be told more.
+    async fn wants_more(&self) {
+        if self.ear != Ear::Waiting {
+            std::future::pending().await
+        }
+    }
+
+    /// It was told this.
+    pub(super) fn told(&mut self, event: TranscriptEvent, at: Timestamp) {
+        self.batch.push(at, LogStream::Optio, event, None);
+    }
+
+    /// It cannot be told anything any more.
+    pub(super) fn is_deaf(&mut self) {
+        self.ear = Ear::Deaf;
+    }
+
+    /// It gets more to do, and will say another closing word.
+    pub(super) fn has_more_to_do(&mut self) {
+        self.ear = Ear::Busy;
+    }
+
+    /// Ends when the agent has to be stopped, because what it tries is refused.
+    async fn out_of_patience(&self) {
+        match &self.refused {
+            Some((_, at)) => tokio::time::sleep_until(*at).await,
+            None => std::future::pending().await,
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod end;
 mod follow;
+mod messages;
 mod place;
 mod prepare;
 mod rescue;
@@ -16,9 +17,8 @@ pub(crate) use self::place::Placed;
 use super::{Optio, held::Held};
 use crate::{
     classify::{Evidence, classify},
-    error::{Error, ErrorKind, Result, Retry},
+    error::{Error, Result, Retry},
     failure::Failure,
-    id::{RunId, TaskId},
     run::{RunPhase, StopReason},
 };
 
@@ -62,8 +62,6 @@ impl From<Failure> for Trouble {
 const SPARE_STEPS: u32 = 3;
 /// How long to wait before a step is done again whose backend failed.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A task is looked at this often while its run is at work, hints or not.
-const SWEEP: Duration = Duration::from_secs(5);
 
 impl Optio {
     /// Drives a run from whatever phase it is in to its end.
@@ -131,39 +129,6 @@ impl Optio {
         }
     }
 
-    /// Ends once the task is no longer at this run: it was cancelled, or has failed by another hand.
-    async fn until_unwanted(&self, task: TaskId, run: RunId) {
-        let mut hints = self.ports().bus.subscribe().await.ok();
-        loop {
-            if self.is_unwanted(task, run).await {
-                return;
-            }
-            let mine = async {
-                match &mut hints {
-                    Some(hints) => loop {
-                        match hints.next().await {
-                            Ok(crate::event_bus::Hint::Task { task: hinted }) if hinted == task => {
-                                return;
-                            }
-                            Ok(crate::event_bus::Hint::Missed) => return,
-                            Ok(_) => {}
-                            Err(_) => return std::future::pending().await,
-                        }
-                    },
-                    None => std::future::pending().await,
-                }
-            };
-            let _ = tokio::time::timeout(SWEEP, mine).await;
-        }
-    }
-
-    async fn is_unwanted(&self, task: TaskId, run: RunId) -> bool {
-        match self.store().task(task).await {
-            Ok(task) => task.state.run() != Some(run),
-            Err(error) => error.kind() == ErrorKind::NotFound,
-        }
-    }
-
     /// What an error of the runtime or the forge means for the run.
     fn failed(&self, error: &Error) -> Trouble {
         let text = self.masker().mask(&error.to_string()).into_owned();
@@ -193,13 +158,15 @@ async fn keep(held: &Held, every: Duration) {
     }
 }
 
-/// The class of failure of a run that the engine ended early.
-fn stopped_class(reason: &StopReason) -> crate::failure::FailureClass {
+/// What a run fails from that the engine ended early.
+fn stopped(reason: StopReason) -> Failure {
     use crate::failure::FailureClass;
     match reason {
-        StopReason::Cancelled => FailureClass::Interrupted,
-        StopReason::TimedOut => FailureClass::TimedOut,
-        StopReason::Stalled => FailureClass::Stalled,
-        StopReason::Budget => FailureClass::BudgetReached,
+        StopReason::Cancelled => FailureClass::Interrupted.into(),
+        StopReason::TimedOut => FailureClass::TimedOut.into(),
+        StopReason::Stalled => FailureClass::Stalled.into(),
+        StopReason::Failing(failure) => failure,
+        // it was done; whoever settles it knows
+        StopReason::Lingering => FailureClass::Stalled.into(),
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) enum Placed {
     /// It has a run.
-    Run(Run),
+    Run(Box<Run>),
     /// It cannot run now or ever, or is not queued any more; what follows from that is stored.
     Moved,
     /// It may not run before this moment, which is nothing that has to be stored with it.
@@ -36,7 +36,7 @@ impl Optio {
     /// # Errors
     /// A backend failed, or every workspace is full.
     pub(crate) async fn place_run(&self, task: &Task) -> Result<Placed> {
-        // counting and taking a place are one step: here by this lock, between processes by the workspace's version
+        // one after the other here; between processes the commit sees to it that limits are kept
         let _placing = self.inner.placing.lock().await;
         crate::engine::retry_conflicts(|| async {
             let task = self.store().task(task.id).await?;
@@ -67,7 +67,7 @@ impl Optio {
             }
             self.place_in_workspace(task, &repo, &**agent, budget)
                 .await
-                .map(Placed::Run)
+                .map(|run| Placed::Run(Box::new(run)))
         })
         .await
     }
@@ -170,6 +170,8 @@ impl Optio {
             model: task.model.clone().or_else(|| repo.settings.model.clone()),
             resumes,
             progress: Progress::default(),
+            heard: 0,
+            input: 0,
             report,
             started_at: now,
             heard_at: now,
@@ -187,6 +189,13 @@ impl Optio {
         change.put(&task);
         change.write(Write::Workspace(workspace));
         change.write(Write::NewRun(run.clone()));
+        // what was counted above may have changed: other replicas place runs too
+        for (repo, limit) in [
+            (Some(repo.id), repo.settings.capacity()),
+            (None, self.settings().limits.global),
+        ] {
+            change.write(Write::LiveRunsAtMost { repo, limit });
+        }
         change.commit().await?;
         tracing::info!(task = %task.id, run = %run.id, workspace = %run.workspace, kind = %run.kind, "run placed");
         Ok(run)
@@ -229,8 +238,13 @@ impl Optio {
             return Ok(None);
         }
         let now = self.now();
+        // what a review costs is counted with the task that it reviews, and so is its budget
+        let counted = match task.parent() {
+            Some(parent) => self.store().task(parent).await?.usage.cost,
+            None => task.usage.cost,
+        };
         let mut spent = Spent {
-            task: task.usage.cost,
+            task: counted,
             ..Spent::default()
         };
         if let Some(run) = task.state.run() {
@@ -262,9 +276,8 @@ impl Optio {
         budget: Option<DecisionRecord>,
     ) -> Result<()> {
         let Some(renews_at) = over.renews_at else {
-            let failure = Failure::new(FailureClass::BudgetReached).with_detail(over.to_string());
             let because = Because::from("budget_of_task").decided(budget);
-            return self.fail(task, failure, because).await;
+            return self.fail(task, over.failure(), because).await;
         };
         let TaskState::Queued { next, .. } = task.state.clone() else {
             return Ok(());

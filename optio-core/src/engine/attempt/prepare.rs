@@ -1,7 +1,7 @@
 //! Preparing: the workspace, the clone, the worktree and the prompt; then the agent is started. All of it can be done
 //! again after a crash in the middle.
 
-use super::Trouble;
+use super::{Trouble, messages::with_messages};
 use crate::{
     agent::{Places, RunSpec, TASK_FILE},
     engine::{
@@ -54,7 +54,7 @@ impl Optio {
                 from: from.clone(),
             },
         )?;
-        let at = self.now();
+        let (at, told) = (self.now(), task.messages);
         held.update_with_task(|run, task, change| {
             run.phase = RunPhase::Spawned {
                 from: from.clone(),
@@ -62,6 +62,10 @@ impl Optio {
                 stopping: None,
             };
             run.heard_at = at;
+            run.input = command.stdin.len() as u64;
+            if let Some(told) = self.told_in_prompt(run, &told, at) {
+                change.write(told);
+            }
             task.worktree = Some(Worktree {
                 workspace: run.workspace,
                 path: path.clone(),
@@ -235,6 +239,7 @@ impl Optio {
         .map_err(|error| {
             Failure::new(FailureClass::PromptInvalid).with_detail(error.to_string())
         })?;
+        spec.prompt = with_messages(spec.prompt, &task.messages);
         let Some(agent) = self.ports().agents.get(&run.agent) else {
             return Err(Failure::new(FailureClass::InvalidConfiguration)
                 .with_detail(format!("there is no agent called {:?}", run.agent))

@@ -4,8 +4,8 @@
 use super::{
     Trouble,
     end::keep_worktree,
+    messages::forget_heard,
     prepare::{git, run_files, worktree_path},
-    stopped_class,
 };
 use crate::{
     agent::{AgentVerdict, Ending, VERDICT_FILE},
@@ -41,16 +41,17 @@ impl Optio {
         else {
             return Ok(());
         };
+        let (status, stopped) = match stopped {
+            // only its end was missing
+            Some(StopReason::Lingering) => (Some(ExitStatus::SUCCESS), None),
+            stopped => (status, stopped),
+        };
         let task = self.store().task(run.task).await?;
         if task.state.run() != Some(run.id) || stopped == Some(StopReason::Cancelled) {
             return Err(Trouble::Unwanted);
         }
         if let Some(reason) = stopped {
-            let mut failure = Failure::new(stopped_class(&reason));
-            if reason == StopReason::Budget {
-                failure = failure.with_retry(RetryAdvice::Never);
-            }
-            return Err(failure.into());
+            return Err(super::stopped(reason).into());
         }
         let repo = self.store().repo(run.repo).await?;
         let verdict = self.agent_verdict(&run, status).await?;
@@ -83,7 +84,8 @@ impl Optio {
             pull_request: pull_request.to_ref(),
         };
         let now = self.now();
-        held.end(&outcome, |_, task, change| {
+        held.end(&outcome, |run, task, change| {
+            forget_heard(task, run);
             keep_worktree(task, WorktreeState::Preserved, now);
             match &pull_request.state {
                 PrState::Merged { commit } => {
@@ -320,7 +322,8 @@ impl Optio {
             report: report.clone(),
         };
         let now = self.now();
-        held.end(&outcome, |_, task, change| {
+        held.end(&outcome, |run, task, change| {
+            forget_heard(task, run);
             keep_worktree(task, WorktreeState::Dirty, now);
             let how = Completion::Reviewed {
                 head: head.clone(),

@@ -3,6 +3,7 @@
 //! Every command checks all of its input before it writes anything, and writes it in one commit.
 
 mod control;
+mod message;
 mod repos;
 mod review;
 mod schedules;
@@ -10,4 +11,4 @@ mod submit;
 mod webhooks;
 
 pub(crate) use self::review::ReviewWanted;
-pub use self::{repos::RepoPatch, schedules::NewSchedule, submit::NewTask};
+pub use self::{repos::RepoDraft, schedules::NewSchedule, submit::NewTask};

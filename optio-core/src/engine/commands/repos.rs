@@ -8,13 +8,13 @@ use crate::{
     store::Write,
 };
 
-/// A change to a repository. What is none stays as it is.
-#[derive(Debug, Clone, Default)]
-pub struct RepoPatch {
+/// What of a repository can be changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RepoDraft {
     /// Its settings.
-    pub settings: Option<RepoSettings>,
+    pub settings: RepoSettings,
     /// The branch that pull requests are merged into.
-    pub default_branch: Option<String>,
+    pub default_branch: String,
 }
 
 impl Optio {
@@ -51,21 +51,31 @@ impl Optio {
         Ok(repo)
     }
 
-    /// Changes a repository.
+    /// Changes a repository: `edit` gets it as it is stored and makes of it what it should be. If somebody else changes
+    /// it in the same moment, here or in another process, `edit` is called again with what they made of it; so no change
+    /// takes another one back.
     ///
     /// # Errors
-    /// It does not exist, or a setting is out of range; nothing is changed then.
-    pub async fn update_repo(&self, id: RepoId, patch: RepoPatch) -> Result<Repo> {
-        if let Some(settings) = &patch.settings {
-            settings
-                .check()
-                .map_err(|error| Error::invalid("optio", error.to_string()))?;
-            self.check_agent(settings)?;
-        }
+    /// It does not exist, `edit` refuses, or a setting is out of range; nothing is changed then.
+    pub async fn update_repo(
+        &self,
+        id: RepoId,
+        edit: impl Fn(&mut RepoDraft) -> Result<()> + Send + Sync,
+    ) -> Result<Repo> {
         let repo = retry_conflicts(|| async {
             let mut repo = self.store().repo(id).await?;
-            repo.settings = patch.settings.clone().unwrap_or(repo.settings);
-            repo.default_branch = patch.default_branch.clone().unwrap_or(repo.default_branch);
+            let mut draft = RepoDraft {
+                settings: repo.settings.clone(),
+                default_branch: repo.default_branch.clone(),
+            };
+            edit(&mut draft)?;
+            draft
+                .settings
+                .check()
+                .map_err(|error| Error::invalid("optio", error.to_string()))?;
+            self.check_agent(&draft.settings)?;
+            repo.settings = draft.settings;
+            repo.default_branch = draft.default_branch;
             let mut change = self.change("api");
             change.write(Write::Repo(repo.clone()));
             change.commit().await?;

@@ -121,6 +121,8 @@ impl Optio {
             attempts: Attempts::default(),
             handled: Vec::new(),
             last_green: None,
+            messages: Vec::new(),
+            last_message: 0,
             usage: Usage::default(),
             created_at: now,
             updated_at: now,

@@ -9,6 +9,7 @@ use crate::{
     id::{RepoId, TaskId},
     money::Usage,
     replay::SeenDependencies,
+    store::Write,
     task::{
         Attempts, CycleError, DEFAULT_PRIORITY, DependencyVerdict, NextRun, StateName, Task,
         TaskEvent, TaskRole, TaskState, TicketRef, check_acyclic,
@@ -86,7 +87,8 @@ impl Optio {
     /// Takes a task in. It is queued at once, or waits for the tasks that it depends on.
     ///
     /// # Errors
-    /// The repository or a dependency does not exist, there is no such agent, the title is empty. Nothing is written then.
+    /// The repository or a dependency does not exist, there is no such agent, the title is empty; `Conflict` if the ticket
+    /// has a task already. Nothing is written then.
     pub async fn submit(&self, new: NewTask) -> Result<Task> {
         self.submit_as("api", new).await
     }
@@ -128,6 +130,8 @@ impl Optio {
             attempts: Attempts::default(),
             handled: Vec::new(),
             last_green: None,
+            messages: Vec::new(),
+            last_message: 0,
             usage: Usage::default(),
             created_at: now,
             updated_at: now,
@@ -135,6 +139,12 @@ impl Optio {
         };
         self.agent_for(&task, &repo)?;
         let mut change = self.change(actor);
+        if let Some(ticket) = &task.ticket {
+            change.write(Write::TicketIsNew {
+                source: ticket.source.clone(),
+                key: ticket.key.clone(),
+            });
+        }
         change.created(&task, "submitted");
         let (event, because) = self.first_step(&task, "submitted").await?;
         change.apply(&mut task, event, because)?;

@@ -11,8 +11,8 @@ use crate::{
     failure::ExitStatus,
     id::{RunId, WorkspaceId},
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, RunStatus,
-        Runtime, WorkspaceSpec,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset,
+        RunStatus, Runtime, WorkspaceSpec,
     },
     workspace::WorkspacePath,
 };
@@ -128,6 +128,10 @@ impl Runtime for ProcessRuntime {
         _run: RunId,
         _from: OutputOffset,
     ) -> Result<Box<dyn Output>> {
+        unsupported()
+    }
+
+    async fn feed(&self, _workspace: WorkspaceId, _run: RunId, _input: Input) -> Result<()> {
         unsupported()
     }
 

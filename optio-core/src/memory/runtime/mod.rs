@@ -1,5 +1,6 @@
 //! A runtime in memory: workspaces are maps, agents are played, and git is a [`FakeGit`].
 
+mod inbox;
 mod process;
 mod spool;
 
@@ -14,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::{
+    inbox::Inbox,
     process::{Place, Player, Process},
     spool::Spool,
 };
@@ -28,8 +30,8 @@ use crate::{
     money::Usage,
     run::RunKind,
     runtime::{
-        Command, ExecOptions, ExecOutput, ObservedWorkspace, Output, OutputOffset, RunStatus,
-        Runtime, WorkspaceHealth, WorkspaceSpec,
+        Command, ExecOptions, ExecOutput, Input, ObservedWorkspace, Output, OutputOffset,
+        RunStatus, Runtime, WorkspaceHealth, WorkspaceSpec,
     },
     workspace::WorkspacePath,
 };
@@ -343,13 +345,14 @@ impl Runtime for MemoryRuntime {
             return Ok(());
         }
         let files = command.files.keys().cloned().collect();
-        let spool = Spool::new();
+        let (spool, inbox) = (Spool::new(), Inbox::of(&command));
         let process = match (answer, introduced.zip(steps)) {
             (Some(answer), _) => {
                 spool.stdout(&answer.stdout);
                 spool.stderr(&answer.stderr);
                 spool.end(Some(answer.status));
-                Process::finished(spool, files)
+                inbox.close();
+                Process::finished(spool, inbox, files)
             }
             (None, Some((spawned, steps))) => {
                 state.spawned.push(spawned.clone());
@@ -361,6 +364,7 @@ impl Runtime for MemoryRuntime {
                         workspace,
                     },
                     spool,
+                    inbox,
                     verdict_file: verdict_file
                         .and_then(|path| path_in(workspace, &WorkspacePath::root(), path)),
                     usage: Usage::default(),
@@ -384,6 +388,10 @@ impl Runtime for MemoryRuntime {
     ) -> Result<Box<dyn Output>> {
         let process = self.process(workspace, run)?;
         Ok(Box::new(process.spool.follow(from)))
+    }
+
+    async fn feed(&self, workspace: WorkspaceId, run: RunId, input: Input) -> Result<()> {
+        self.process(workspace, run)?.feed(input)
     }
 
     async fn status(&self, workspace: WorkspaceId, run: RunId) -> Result<RunStatus> {

@@ -8,8 +8,9 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::spool::Spool;
+use super::{inbox::Inbox, spool::Spool};
 use crate::{
+    error::Result,
     failure::ExitStatus,
     id::WorkspaceId,
     memory::{
@@ -18,7 +19,7 @@ use crate::{
     },
     money::Usage,
     pull_request::ReviewReport,
-    runtime::RunStatus,
+    runtime::{Input, RunStatus},
     transcript::{SessionId, TranscriptEvent, UsageOf},
     workspace::WorkspacePath,
 };
@@ -30,6 +31,7 @@ const SIGTERM: i32 = 15;
 #[derive(Debug, Clone)]
 pub(super) struct Process {
     pub(super) spool: Spool,
+    inbox: Inbox,
     /// The files that were written for it.
     pub(super) files: Vec<WorkspacePath>,
     clockwork: Option<Clockwork>,
@@ -55,9 +57,10 @@ struct Pulse {
 
 impl Process {
     /// A process that has done its work at once.
-    pub(super) fn finished(spool: Spool, files: Vec<WorkspacePath>) -> Self {
+    pub(super) fn finished(spool: Spool, inbox: Inbox, files: Vec<WorkspacePath>) -> Self {
         Self {
             spool,
+            inbox,
             files,
             clockwork: None,
         }
@@ -65,7 +68,7 @@ impl Process {
 
     /// Starts to play an agent. It goes on by itself.
     pub(super) fn start(player: Player, steps: Vec<Step>, files: Vec<WorkspacePath>) -> Self {
-        let spool = player.spool.clone();
+        let (spool, inbox) = (player.spool.clone(), player.inbox.clone());
         let pulse = Arc::new(Pulse {
             since: Instant::now(),
             idle_since: OnceLock::new(),
@@ -82,6 +85,7 @@ impl Process {
         let abort = tokio::spawn(play).abort_handle();
         Self {
             spool,
+            inbox,
             files,
             clockwork: Some(Clockwork {
                 pulse,
@@ -90,6 +94,14 @@ impl Process {
                 gone,
             }),
         }
+    }
+
+    /// Gives it more to read.
+    pub(super) fn feed(&self, input: Input) -> Result<()> {
+        if !self.is_running() {
+            self.inbox.close();
+        }
+        self.inbox.feed(input)
     }
 
     pub(super) fn status(&self) -> RunStatus {
@@ -150,6 +162,7 @@ pub(super) struct Player {
     pub(super) run: SpawnedRun,
     pub(super) place: Place,
     pub(super) spool: Spool,
+    pub(super) inbox: Inbox,
     /// Where a verdict belongs.
     pub(super) verdict_file: Option<WorkspacePath>,
     /// What it has spent.
@@ -234,6 +247,19 @@ impl Player {
                 });
                 return Then::End(Some(ExitStatus::Code(1)));
             }
+            Step::Hear => {
+                if let Some(line) = self.inbox.line().await {
+                    self.heard(&line);
+                }
+            }
+            Step::HearAll => {
+                self.closing_word("done");
+                while let Some(line) = self.inbox.line().await {
+                    self.heard(&line);
+                    self.closing_word("done that too");
+                }
+                return Then::End(Some(ExitStatus::Code(0)));
+            }
             Step::Lie => return self.close("everything is done and all tests pass"),
             Step::Hang => return Then::Hang,
             Step::Crash => {
@@ -254,11 +280,20 @@ impl Player {
         Then::GoOn
     }
 
-    fn close(&self, summary: &str) -> Then {
+    fn heard(&self, line: &str) {
+        let text = format!("heard: {line}");
+        self.event(&TranscriptEvent::Text { text });
+    }
+
+    fn closing_word(&self, summary: &str) {
         self.event(&TranscriptEvent::Result {
             failed: false,
             summary: summary.to_owned(),
         });
+    }
+
+    fn close(&self, summary: &str) -> Then {
+        self.closing_word(summary);
         Then::End(Some(ExitStatus::Code(0)))
     }
 

@@ -73,6 +73,32 @@ impl State {
                 Ok(self.set(|state| &mut state.runs, run.id, Some(run)))
             }
             Write::TakeOver(run) => self.take_over(run),
+            Write::TicketIsNew { source, key } => {
+                let of_ticket = |task: &Task| {
+                    let ticket = task.ticket.as_ref();
+                    ticket.is_some_and(|ticket| ticket.source == source && ticket.key == key)
+                };
+                match self.tasks.values().find(|task| of_ticket(task)) {
+                    Some(task) => Err(conflict(format!(
+                        "{} comes from the ticket {source} {key} already",
+                        task.id
+                    ))),
+                    None => Ok(Box::new(|_| {})),
+                }
+            }
+            Write::LiveRunsAtMost { repo, limit } => {
+                let live = self
+                    .runs
+                    .values()
+                    .filter(|run| run.is_live() && repo.is_none_or(|repo| run.repo == repo))
+                    .count();
+                if live > usize::try_from(limit).unwrap_or(usize::MAX) {
+                    return Err(conflict(format!(
+                        "{live} runs would be live, and {limit} may be"
+                    )));
+                }
+                Ok(Box::new(|_| {}))
+            }
             Write::ForgetWorkspace(id, version) => {
                 let stored = self.workspaces.get(&id).map_or(0, Record::version);
                 if version == 0 || stored != version {

@@ -33,6 +33,8 @@ enum Step {
     },
     /// The claim at this place among those that are held, or a lost one.
     Complete(usize),
+    /// The same, and the next is taken with a lease of so many seconds.
+    PassOn(usize, u64),
     Release(usize, Option<u64>),
     Renew(usize, u64),
     Remove(u64),
@@ -56,6 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         8 => seconds().prop_map(|lease| Step::Claim { lease }),
         1 => (task(), 0..REPOS).prop_map(|(task, repo)| Step::Adopt { task, repo }),
         3 => any::<usize>().prop_map(Step::Complete),
+        3 => (any::<usize>(), seconds()).prop_map(|(n, s)| Step::PassOn(n, s)),
         2 => (any::<usize>(), prop::option::of(seconds())).prop_map(|(n, s)| Step::Release(n, s)),
         2 => (any::<usize>(), seconds()).prop_map(|(n, s)| Step::Renew(n, s)),
         1 => task().prop_map(Step::Remove),
@@ -196,6 +199,23 @@ async fn check(steps: Vec<Step>) {
                     model.held.remove(&task);
                 }
             }
+            Step::PassOn(n, lease) if !claims.is_empty() => {
+                let claim = claims.remove(n % claims.len());
+                let (task, holds) = (number(claim.job()), model.holds(&claim));
+                let passed = queue
+                    .complete_and_claim(claim, Duration::from_secs(lease))
+                    .await;
+                assert_eq!(passed.is_ok(), holds);
+                if let Ok(next) = passed {
+                    model.held.remove(&task);
+                    let best = model.best(clock.now());
+                    assert_eq!(next.as_ref().map(Claim::job), best.as_ref());
+                    if let Some(claim) = next {
+                        model.hold(number(claim.job()), &claim, after(lease));
+                        claims.push(claim);
+                    }
+                }
+            }
             Step::Release(n, delay) if !claims.is_empty() => {
                 let claim = claims.remove(n % claims.len());
                 let (task, holds) = (number(claim.job()), model.holds(&claim));
@@ -217,7 +237,7 @@ async fn check(steps: Vec<Step>) {
                     held.expect("it holds").until = after(lease);
                 }
             }
-            Step::Complete(_) | Step::Release(..) | Step::Renew(..) => {}
+            Step::Complete(_) | Step::PassOn(..) | Step::Release(..) | Step::Renew(..) => {}
             Step::Remove(task) => {
                 queue
                     .remove(sample::task_id(task))

@@ -299,6 +299,76 @@ async fn a_run_that_was_at_work_all_along_lifts_a_pause_that_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_tries_a_refused_key_again_is_stopped_at_the_first_refusal() {
+    let world = world_with(1).await;
+    world.agents_do(|run| match run.attempt {
+        1 => {
+            let mut steps = vec![Step::edit("half.txt", "half")];
+            for _ in 0..10 {
+                steps.extend(refused().into_iter().take(1));
+                steps.push(Step::Wait(Duration::from_secs(20)));
+            }
+            steps
+        }
+        _ => diligent(run),
+    });
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    until(&world, "00:00:10").await;
+    assert_eq!(world.runtime.processes(), [], "no process is left");
+    assert_eq!(world.rescued(), ["half.txt"], "its work is saved");
+    assert_eq!(world.task(task).await.state.name(), StateName::Queued);
+    let log = world.engine.store().log_tail(task, 100).await.unwrap();
+    let errors = log
+        .iter()
+        .filter(|entry| matches!(entry.event, TranscriptEvent::Error { .. }));
+    assert_eq!(errors.count(), 1);
+    world.engine.resume_account(&account("mine")).await.unwrap();
+    world.until(task, StateName::Completed).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_waits_for_a_limit_for_hours_is_stopped_and_one_that_gets_over_it_is_not() {
+    let world = world_with(2).await;
+    let tries_again = |wait: &str| {
+        let event = TranscriptEvent::Error {
+            error: ReportedError {
+                kind: Some("rate_limit".to_owned()),
+                http_status: Some(429),
+                ..ReportedError::message(format!("refused, trying again in {wait}"))
+            },
+        };
+        Step::Print(serde_json::to_string(&event).unwrap())
+    };
+    world.agents_do(move |run| {
+        let first = if run.prompt.contains("Short") {
+            vec![
+                tries_again("40s"),
+                Step::Wait(Duration::from_secs(40)),
+                tries_again("5h"),
+                Step::Wait(Duration::from_secs(2)),
+                Step::say("it worked after all"),
+                Step::Wait(Duration::from_secs(60)),
+            ]
+        } else if run.attempt == 1 {
+            vec![tries_again("5h"), Step::Wait(Duration::from_secs(5 * 3600))]
+        } else {
+            Vec::new()
+        };
+        first.into_iter().chain(diligent(run)).collect()
+    });
+    let short = world.submit("Short").await;
+    let long = submit_for(&world, "other", "Long").await;
+    let _running = world.run();
+    until(&world, "00:01:00").await;
+    assert_eq!(world.runtime.processes().len(), 1);
+    assert_eq!(world.until(short, StateName::Completed).await.runs, 1);
+    let long = world.until(long, StateName::Completed).await;
+    assert_eq!((long.runs, long.attempts.failures), (2, 0));
+    assert!(long.updated_at >= at("05:00:00"), "{}", long.updated_at);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_without_an_account_fails_for_good_when_its_credentials_are_refused() {
     let world = World::new(auto_merge()).await;
     world.agents_do(|_| refused());

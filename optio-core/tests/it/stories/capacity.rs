@@ -52,6 +52,46 @@ async fn a_freed_slot_starts_the_next_task_and_no_time_passes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_that_loses_everything_is_rebuilt_within_seconds() {
+    let world = World::with(auto_merge(), |settings| {
+        settings.limits = settings.limits.with_global(1);
+        // not by the slow look at everything
+        settings.health_interval = Duration::from_secs(24 * 3600);
+    })
+    .await;
+    let go_on = Signal::new();
+    let wait = go_on.clone();
+    world.agents_do(move |run| {
+        let mut steps = Vec::new();
+        if run.prompt.contains("the first") {
+            steps.push(Step::WaitFor(wait.clone()));
+        }
+        steps.extend(diligent(run));
+        steps
+    });
+    let first = world.submit("Do the first").await;
+    let _running = world.run();
+    world_has_running(&world, first).await;
+    let second = world.submit("Do the second").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+
+    world.queue.lose();
+    // at the next sweep, and the other task may have been claimed before the slot was taken again
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    // its slot is taken again, its limit is set, and the other one waits
+    let why = world.engine.why(second).await.unwrap();
+    let full = WaitReason::GlobalLimit {
+        at_work: 1,
+        limit: 1,
+    };
+    assert_eq!((why.position, why.reason), (Some(1), Some(full)));
+    assert_eq!(world.runtime.spawned().len(), 1);
+    go_on.raise();
+    world.until(second, StateName::Completed).await;
+    assert_eq!(world.runs(first).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_raised_limit_starts_what_waits_at_once() {
     let world = World::new(RepoSettings {
         max_concurrent_tasks: 1,
@@ -65,17 +105,12 @@ async fn a_raised_limit_starts_what_waits_at_once() {
     assert_eq!(world.task(two).await.state.name(), StateName::Queued);
 
     let raised = Instant::now();
-    let settings = RepoSettings {
-        max_concurrent_tasks: 2,
-        ..auto_merge()
-    };
-    let patch = optio_core::engine::RepoPatch {
-        settings: Some(settings),
-        ..Default::default()
-    };
     world
         .engine
-        .update_repo(world.repo.id, patch)
+        .update_repo(world.repo.id, |draft| {
+            draft.settings.max_concurrent_tasks = 2;
+            Ok(())
+        })
         .await
         .unwrap();
     world_has_running(&world, two).await;

@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(3 * 24 * 3600);
 
 pub(crate) struct World {
     pub(crate) git: FakeGit,
+    pub(crate) queue: Arc<MemoryQueue>,
     pub(crate) runtime: MemoryRuntime,
     pub(crate) forge: MemoryForge,
     pub(crate) webhooks: MemoryWebhooks,
@@ -90,9 +91,10 @@ impl World {
         let forge = MemoryForge::new(git.clone(), Arc::clone(&clock))
             .with_bus(Arc::<MemoryBus>::clone(&bus));
         let (webhooks, tickets) = (MemoryWebhooks::new(), MemoryTickets::new());
+        let queue = Arc::new(MemoryQueue::new(Arc::clone(&clock)));
         let ports = Ports {
             store: Arc::new(MemoryStore::new()),
-            queue: Arc::new(MemoryQueue::new(Arc::clone(&clock))),
+            queue: Arc::<MemoryQueue>::clone(&queue),
             runtime: Arc::new(runtime.clone()),
             agents: agents
                 .into_iter()
@@ -112,6 +114,7 @@ impl World {
         let repo = engine.add_repo(url.clone(), repo).await.unwrap();
         Self {
             git,
+            queue,
             runtime,
             forge,
             webhooks,

@@ -19,6 +19,7 @@ use sqlx::{
 
 use super::NAME;
 
+mod claims;
 mod remarks;
 
 pub(super) use self::remarks::{CheckRecord, NewReview, News};
@@ -366,13 +367,20 @@ async fn pool(size: u32, options: SqliteConnectOptions) -> Result<SqlitePool, sq
 
 /// A migration that was ever released is never edited; the next one is added below it.
 fn migrator() -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        Cow::Borrowed("first"),
-        MigrationType::Simple,
-        include_str!("../schema/0001_first.sql").into_sql_str(),
-        false,
-    )])
+    Migrator::with_migrations(vec![
+        migration(1, "first", include_str!("../schema/0001_first.sql")),
+        migration(
+            2,
+            "check claims",
+            include_str!("../schema/0002_check_claims.sql"),
+        ),
+    ])
+}
+
+fn migration(version: i64, description: &'static str, sql: &'static str) -> Migration {
+    let description = Cow::Borrowed(description);
+    let sql = sql.into_sql_str();
+    Migration::new(version, description, MigrationType::Simple, sql, false)
 }
 
 fn pull(row: &SqliteRow) -> Result<Pull> {

@@ -28,6 +28,7 @@ mod interrupted;
 mod merging;
 mod opening;
 mod reviewing;
+mod sharing;
 
 /// The longest that anything here may take: only a test that is going to fail waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);

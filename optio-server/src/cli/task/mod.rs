@@ -24,7 +24,7 @@ use crate::{
     api::{
         log::{LogEntryView, LogPage},
         task::TaskView,
-        tasks::{TaskRequest, WhyView},
+        tasks::{MessageRequest, TaskRequest, WhyView},
     },
     config::Environment,
 };
@@ -62,6 +62,16 @@ enum TaskCommand {
     Cancel {
         /// The task
         task: String,
+    },
+    /// Tell the agent of a task something
+    ///
+    /// An agent that is at work and can listen hears it at once. Otherwise the next run of the task is told.
+    Message {
+        /// The task
+        task: String,
+        /// What to say; - reads it from the standard input
+        #[arg(allow_hyphen_values = true)]
+        text: String,
     },
     /// Wait until tasks have ended, or need a person
     #[command(after_help = EXIT_CODES)]
@@ -201,6 +211,16 @@ impl TaskArgs {
                 let answer = client
                     .post(&api(&task, &["cancel"]), None::<&Value>)
                     .await?;
+                changed(&answer, wanted, out)?;
+            }
+            TaskCommand::Message { task, text } => {
+                let text = if text == "-" {
+                    read(std::path::Path::new("-"))?
+                } else {
+                    text
+                };
+                let wish = MessageRequest { text };
+                let answer = client.post(&api(&task, &["message"]), Some(&wish)).await?;
                 changed(&answer, wanted, out)?;
             }
             TaskCommand::Why { task } => {

@@ -1,9 +1,14 @@
-//! Whether everything that Optio needs is there: git, a folder to write in, a way to hold runs together, agents.
+//! Whether everything that Optio needs is there: git, a folder to write in, a way to hold runs together, agents; and the
+//! database and queue, in `servers`.
+
+mod servers;
 
 use std::{collections::BTreeMap, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
 use optio_core::{agent::Agent, runtime::Command};
 use serde::{Deserialize, Serialize};
+
+pub use self::servers::Servers;
 
 /// The oldest git that has what we need: `git merge-tree --write-tree`.
 const GIT: (u32, u32) = (2, 38);
@@ -21,6 +26,8 @@ pub struct Doctor {
     pub agents: Vec<Arc<dyn Agent>>,
     /// How runs are held together.
     pub containment: Containment,
+    /// The database and the queue; none where those that are used are no settings.
+    pub servers: Option<Servers>,
 }
 
 /// How the processes of a run are held together.
@@ -103,6 +110,9 @@ impl Doctor {
     /// Looks at everything. Changes nothing but for a file that is written to the data folder and removed again.
     pub async fn examine(&self) -> Report {
         let mut checks = vec![self.git().await, self.data_folder(), self.containment()];
+        if let Some(servers) = &self.servers {
+            checks.extend(servers.examine().await);
+        }
         for agent in &self.agents {
             checks.push(self.agent(&**agent).await);
         }

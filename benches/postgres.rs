@@ -1,0 +1,295 @@
+//! How many no-op tasks per second live their whole life on PostgreSQL and Redis, each step of it durable?
+//!
+//! A life is five commits (created, queued, provisioning, running, completed), each of a task and a line of its history;
+//! between them the task is pushed, claimed and completed in the queue. Two peers do the same five steps in the same run
+//! and on the same server: a transaction of its own for each step, as careful systems do, and the reference shape, as such
+//! systems are mostly written: an UPDATE, an INSERT and two publishes, each awaited by itself. The limit is `pgbench -N`.
+//!
+//! All of it once where a commit waits for the disk, and once where it does not: there the ratios are those of the work.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use optio_benches::{
+    Follows, Postgres, Redis, Report, Row, Syncs, Target, Template, completed, drained_by,
+    fresh_task, median, pgbench, template, transition,
+};
+use optio_core::{
+    Clock, SystemClock,
+    event_bus::{EventBus, Hint},
+    id::TaskId,
+    queue::{Claim, Job, Queue, QueueLimits},
+    run::WorkerId,
+    store::Store,
+    task::Task,
+};
+use optio_queue_redis::{RedisEventBus, RedisQueue};
+use optio_store_postgres::PostgresStore;
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
+
+/// Commits in a life.
+const STEPS: f64 = 5.0;
+const REPEATS: usize = 3;
+const LEASE: Duration = Duration::from_secs(600);
+/// How many at once, and how many tasks are enough to measure that.
+const SIZES: [(usize, usize); 4] = [(1, 200), (10, 2_000), (100, 12_000), (500, 25_000)];
+/// How many clients the peers have: more make them slower on few processors.
+const CLIENTS: u32 = 20;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut report = Report::begin(
+        "postgres",
+        "no-op tasks per second from created to completed on PostgreSQL and Redis, five durable commits each",
+    )?;
+    for (syncs, name) in [
+        (Syncs::Disk, "on disk"),
+        (Syncs::Off, "no wait for the disk"),
+    ] {
+        measure(&mut report, syncs, name).await?;
+    }
+    report.remark(format!(
+        "synchronous_commit is on everywhere; the peers and pgbench have {CLIENTS} clients, or as many as are in flight if those are fewer"
+    ));
+    report.end()
+}
+
+async fn measure(report: &mut Report, syncs: Syncs, name: &str) -> Result<()> {
+    let template = template().await?;
+    let (postgres, redis) = (Postgres::start(syncs)?, Redis::start()?);
+    let bench = Bench {
+        store: Arc::new(postgres.store().await?),
+        queue: Arc::new(RedisQueue::new(
+            &redis.connect().await?,
+            Arc::new(SystemClock),
+        )),
+        tasks: Arc::default(),
+        template: Arc::new(template),
+    };
+    let bus = RedisEventBus::new(&redis.connect().await?);
+    let peer = Peer::new(&postgres, Arc::new(bus), Arc::clone(&bench.template)).await?;
+    bench
+        .queue
+        .set_limits(QueueLimits {
+            global: 10_000,
+            per_repo: 10_000,
+            ..QueueLimits::default()
+        })
+        .await?;
+    let mut ours: Vec<Vec<f64>> = vec![Vec::new(); SIZES.len()];
+    let (mut careful, mut reference, mut limit) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..REPEATS {
+        // in turns, so that what else the machine does meets all of them
+        for (rates, (in_flight, tasks)) in ours.iter_mut().zip(SIZES) {
+            rates.push(bench.lives(in_flight, tasks).await?);
+        }
+        careful.push(peer.lives(Shape::Careful, 1_500).await?);
+        reference.push(peer.lives(Shape::Reference, 800).await?);
+        if let Some(rate) = pgbench(&postgres, CLIENTS as usize)? {
+            limit.push(rate / STEPS);
+        }
+    }
+    let (careful, reference) = (median(careful), median(reference));
+    for (rates, (in_flight, _)) in ours.into_iter().zip(SIZES) {
+        let ours = median(rates);
+        let row = |what: &str| {
+            Row::rate(
+                format!("{name}, {in_flight} in flight{what}"),
+                ours,
+                "tasks/s",
+            )
+        };
+        report.row(match in_flight {
+            100 => row("")
+                .against("reference shape", reference)
+                .target(Target::Value(8_000.0)),
+            _ => row("").against("reference shape", reference),
+        });
+        if in_flight == 100 {
+            report.row(
+                row(", times the reference shape")
+                    .against("reference shape", reference)
+                    .target(Target::Ratio(30.0)),
+            );
+            report.row(
+                row(", beside a transaction for each step")
+                    .against("transactions", careful)
+                    .target(Target::Ratio(2.5)),
+            );
+            if !limit.is_empty() {
+                report
+                    .row(row(", beside pgbench").against("pgbench -N / 5", median(limit.clone())));
+            }
+        }
+    }
+    bench.store.close().await;
+    Ok(())
+}
+
+/// Ours.
+#[derive(Debug, Clone)]
+struct Bench {
+    store: Arc<PostgresStore>,
+    queue: Arc<RedisQueue>,
+    /// Tasks that wait in the queue: who claims one goes on with it.
+    tasks: Arc<Mutex<HashMap<TaskId, Task>>>,
+    template: Arc<Template>,
+}
+
+impl Bench {
+    async fn lives(&self, in_flight: usize, tasks: usize) -> Result<f64> {
+        let bench = self.clone();
+        drained_by(in_flight, tasks, move |n| {
+            let bench = bench.clone();
+            async move { bench.live(n).await }
+        })
+        .await
+    }
+
+    /// A task is made and queued, and one is claimed and seen through: this one or another's.
+    async fn live(&self, n: usize) -> Result<()> {
+        let [enqueued, placed, started, done] = completed();
+        let mut task = fresh_task(&self.template.task);
+        self.store(&mut task).await?;
+        task.apply(enqueued, SystemClock.now())?;
+        self.store(&mut task).await?;
+        let (id, repo, priority) = (task.id, task.repo, task.priority);
+        self.waiting(|tasks| tasks.insert(id, task));
+        let since = SystemClock.now();
+        let entry = Job {
+            task: id,
+            repo,
+            priority,
+            since,
+            not_before: None,
+        };
+        self.queue.push(entry).await?;
+        let worker = WorkerId(format!("worker-{n}"));
+        let claim: Claim = self
+            .queue
+            .claim(&worker, LEASE)
+            .await?
+            .context("as many tasks wait as are claimed")?;
+        let mut task = self
+            .waiting(|tasks| tasks.remove(&claim.job().task))
+            .context("a task that nobody has made")?;
+        for event in [placed, started, done] {
+            task.apply(event, SystemClock.now())?;
+            self.store(&mut task).await?;
+        }
+        Ok(self.queue.complete(claim).await?)
+    }
+
+    async fn store(&self, task: &mut Task) -> Result<()> {
+        let commit = transition(task, &self.template.audit, Follows::Nothing);
+        Ok(self.store.commit(commit).await?)
+    }
+
+    fn waiting<T>(&self, look: impl FnOnce(&mut HashMap<TaskId, Task>) -> T) -> T {
+        look(&mut self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How others do it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// One transaction for each step.
+    Careful,
+    /// Each statement by itself, and two publishes.
+    Reference,
+}
+
+#[derive(Debug, Clone)]
+struct Peer {
+    pool: PgPool,
+    bus: Arc<RedisEventBus>,
+    template: Arc<Template>,
+}
+
+impl Peer {
+    async fn new(
+        postgres: &Postgres,
+        bus: Arc<RedisEventBus>,
+        template: Arc<Template>,
+    ) -> Result<Self> {
+        let mut connection = PgConnection::connect(&postgres.url()).await?;
+        let tables = "CREATE SCHEMA peer; \
+             CREATE TABLE peer.tasks (id uuid PRIMARY KEY, state text NOT NULL, body text NOT NULL); \
+             CREATE INDEX ON peer.tasks (state, id); \
+             CREATE TABLE peer.events (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, task uuid NOT NULL, body text NOT NULL); \
+             CREATE INDEX ON peer.events (task, n)";
+        sqlx::raw_sql(tables).execute(&mut connection).await?;
+        connection.close().await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CLIENTS)
+            .test_before_acquire(false)
+            .acquire_timeout(Duration::from_secs(300))
+            .connect(&postgres.url())
+            .await?;
+        Ok(Self {
+            pool,
+            bus,
+            template,
+        })
+    }
+
+    async fn lives(&self, shape: Shape, tasks: usize) -> Result<f64> {
+        let peer = self.clone();
+        drained_by(CLIENTS as usize, tasks, move |_| {
+            let peer = peer.clone();
+            async move { peer.live(shape).await }
+        })
+        .await
+    }
+
+    async fn live(&self, shape: Shape) -> Result<()> {
+        let mut task = fresh_task(&self.template.task);
+        self.step(shape, &task, Step::First).await?;
+        for event in completed() {
+            task.apply(event, SystemClock.now())?;
+            self.step(shape, &task, Step::Later).await?;
+        }
+        Ok(())
+    }
+
+    async fn step(&self, shape: Shape, task: &Task, step: Step) -> Result<()> {
+        let write = match step {
+            Step::First => "INSERT INTO peer.tasks (id, state, body) VALUES ($1, $2, $3)",
+            Step::Later => "UPDATE peer.tasks SET state = $2, body = $3 WHERE id = $1",
+        };
+        let write = sqlx::query(write)
+            .bind(task.id.as_uuid())
+            .bind(task.state.name().as_str())
+            .bind(serde_json::to_string(task)?);
+        let line = sqlx::query("INSERT INTO peer.events (task, body) VALUES ($1, $2)")
+            .bind(task.id.as_uuid())
+            .bind(serde_json::to_string(&self.template.audit)?);
+        match shape {
+            Shape::Careful => {
+                let mut transaction = self.pool.begin().await?;
+                write.execute(&mut *transaction).await?;
+                line.execute(&mut *transaction).await?;
+                transaction.commit().await?;
+            }
+            Shape::Reference => {
+                write.execute(&self.pool).await?;
+                line.execute(&self.pool).await?;
+                for _ in 0..2 {
+                    self.bus.publish(Hint::Task { task: task.id }).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a task is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    First,
+    Later,
+}

@@ -1,0 +1,158 @@
+//! Private servers for the benches that need them: the programs of this machine, in a folder of their own, gone afterwards.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use optio_core::{Clock as _, SystemClock};
+use optio_queue_redis::RedisOptions;
+use optio_store_postgres::{PostgresOptions, PostgresStore};
+use tempfile::TempDir;
+
+#[path = "../../xtask/src/servers/postgres.rs"]
+mod postgres;
+#[path = "../../xtask/src/servers/redis.rs"]
+mod redis;
+
+/// Whether a commit waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syncs {
+    /// As in production: what is committed is on the disk.
+    Disk,
+    /// It is written and not waited for: what is left is the work of the processors.
+    Off,
+}
+
+/// A PostgreSQL that nobody else uses.
+#[derive(Debug)]
+pub struct Postgres {
+    server: postgres::Postgres,
+    folder: TempDir,
+}
+
+impl Postgres {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// PostgreSQL is not installed, or does not start.
+    pub fn start(syncs: Syncs) -> Result<Self> {
+        let folder = passable_folder()?;
+        let build = std::env::current_exe()?;
+        let build = build
+            .ancestors()
+            .nth(2)
+            .context("this program lies in no folder")?;
+        let fsync = match syncs {
+            Syncs::Disk => "fsync=on",
+            Syncs::Off => "fsync=off",
+        };
+        let settings = [
+            fsync,
+            "shared_buffers=256MB",
+            "max_wal_size=4GB",
+            "checkpoint_timeout=30min",
+        ];
+        let server = postgres::Postgres::start_with(
+            &folder.path().join("postgres"),
+            &build.join("test-servers"),
+            &settings,
+        );
+        Ok(Self {
+            server: server.map_err(anyhow::Error::msg)?,
+            folder,
+        })
+    }
+
+    /// The address of its database.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The folder of its socket, which is what its own programs call its host.
+    #[must_use]
+    pub fn host(&self) -> PathBuf {
+        self.folder.path().join("postgres")
+    }
+
+    /// The folder of its own programs.
+    ///
+    /// # Errors
+    /// They are gone.
+    pub fn programs() -> Result<PathBuf> {
+        postgres::programs().context("PostgreSQL is not installed")
+    }
+
+    /// A store on it.
+    ///
+    /// # Errors
+    /// It cannot be connected to.
+    pub async fn store(&self) -> Result<PostgresStore> {
+        Ok(PostgresStore::connect(&self.url(), PostgresOptions::default()).await?)
+    }
+}
+
+/// A Redis that nobody else uses. It keeps nothing on disk.
+#[derive(Debug)]
+pub struct Redis {
+    server: redis::Redis,
+    folder: TempDir,
+}
+
+impl Redis {
+    /// Starts one.
+    ///
+    /// # Errors
+    /// Redis is not installed, or does not start.
+    pub fn start() -> Result<Self> {
+        let folder = passable_folder()?;
+        let server = redis::Redis::start(&folder.path().join("redis"));
+        Ok(Self {
+            server: server.map_err(anyhow::Error::msg)?,
+            folder,
+        })
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis/socket")
+    }
+
+    /// A connection of its own to it, under a prefix that nobody else uses.
+    ///
+    /// # Errors
+    /// It cannot be connected to.
+    pub async fn connect_apart(&self) -> Result<optio_queue_redis::Redis> {
+        let prefix = format!("bench-{:016x}", SystemClock.random());
+        let options = RedisOptions::default().with_prefix(prefix);
+        Ok(optio_queue_redis::Redis::connect(&self.url(), options).await?)
+    }
+
+    /// A connection of its own to it.
+    ///
+    /// # Errors
+    /// It cannot be connected to.
+    pub async fn connect(&self) -> Result<optio_queue_redis::Redis> {
+        Ok(optio_queue_redis::Redis::connect(&self.url(), RedisOptions::default()).await?)
+    }
+}
+
+/// A folder that others may pass through: a server that refuses root runs as somebody else.
+fn passable_folder() -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix("optio-bench-").tempdir()?;
+    let passable = fs::Permissions::from_mode(0o755);
+    let path: &Path = folder.path();
+    fs::set_permissions(path, passable)
+        .with_context(|| format!("{} cannot be opened to others", path.display()))?;
+    Ok(folder)
+}

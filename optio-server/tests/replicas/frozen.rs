@@ -1,0 +1,150 @@
+//! A replica that was frozen for longer than its lease, and goes on: what it held is somebody else's by now, and it can
+//! write nothing of it any more, neither to the database nor to the forge.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+
+use optio_core::task::StateName;
+use serde_json::{Value, json};
+
+use crate::{
+    fleet::Fleet,
+    git::Bare,
+    room::{Room, until},
+    server::Server,
+    shared::Shared,
+};
+
+/// Longer than any test: it is thawed by hand.
+const LONG: Duration = Duration::from_secs(600);
+
+/// All that can be known of a task.
+#[derive(Debug, PartialEq)]
+struct Picture {
+    task: Value,
+    history: Value,
+    runs: Value,
+    log: Value,
+    refs: String,
+}
+
+impl Picture {
+    async fn take(server: &Server, bare: &Bare, task: &str) -> Self {
+        Self {
+            task: server.get(&["api", "tasks", task]).await,
+            history: server.get(&["api", "tasks", task, "history"]).await,
+            runs: server.get(&["api", "tasks", task, "runs"]).await,
+            log: server.get(&["api", "tasks", task, "logs"]).await,
+            refs: bare.git(&["for-each-ref"]),
+        }
+    }
+}
+
+/// The replica that holds the only live run, once there is one in this phase.
+async fn holder(fleet: &Fleet<'_>, shared: &Shared, phase: &str) -> usize {
+    until(&format!("a run that is {phase}"), || async {
+        let mut connection = shared.connect().await;
+        let found: Option<String> = sqlx::query_scalar(
+            "SELECT body::json->'lease'->>'holder' FROM runs WHERE live AND body::json->'phase'->>'phase' = $1",
+        )
+        .bind(phase)
+        .fetch_optional(&mut connection)
+        .await
+        .unwrap();
+        let worker = found.ok_or("none")?;
+        // serve-PID-...
+        let pid = worker.split('-').nth(1).and_then(|pid| pid.parse().ok());
+        fleet.with_pid(pid.unwrap()).ok_or_else(|| worker.clone())
+    })
+    .await
+}
+
+async fn until_adopted(server: &Server, task: &str) {
+    until("the other one to adopt the run", || async {
+        let runs = server.runs(task).await;
+        let epochs: Vec<u64> = runs.iter().map(|run| run.epoch).collect();
+        (epochs == [2])
+            .then_some(())
+            .ok_or_else(|| format!("{epochs:?}"))
+    })
+    .await;
+}
+
+/// Waits until a line of the servers' logs says this.
+async fn until_logged(room: &Room, words: &str) {
+    until(words, || async {
+        let log = fs::read_to_string(room.at("serve.log")).unwrap();
+        log.contains(words).then_some(()).ok_or(String::new())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replica_that_was_frozen_while_its_agent_worked_writes_nothing_when_it_is_thawed() {
+    let (room, shared) = (Room::new(), Shared::start());
+    let bare = Bare::new(&room, "shop");
+    let mut fleet = Fleet::start(&room, &shared, 2, &[]).await;
+    let repo = fleet.server(0).add_repo(&bare.path, json!({})).await;
+    let gate = room.at("gate");
+    let script = format!(
+        "say before\nwait-file {}\nsay after\nedit notes <<END\nx\nEND\ncommit Write notes\ncost 0.01 10 10",
+        gate.display()
+    );
+    let task = fleet.server(0).add_task(&repo, "notes", &script).await;
+    let frozen = holder(&fleet, &shared, "spawned").await;
+    let other = 1 - frozen;
+    fleet.freeze(frozen, LONG);
+    until_adopted(fleet.server(other), &task).await;
+    fs::write(&gate, "").unwrap();
+    let server = fleet.server(other);
+    server.until(&task, StateName::Completed).await;
+    let before = Picture::take(server, &bare, &task).await;
+    fleet.thaw(frozen);
+    until_logged(&room, "run lost to another worker").await;
+    // it answers, so it is at work again
+    let after = Picture::take(fleet.server(frozen), &bare, &task).await;
+    assert_eq!(after, before);
+    assert_eq!(bare.subjects().len(), 2, "{:?}", bare.subjects());
+    fleet.stop().await;
+    room.until_quiet().await;
+}
+
+#[tokio::test]
+async fn a_replica_that_was_frozen_in_the_middle_of_a_push_pushes_opens_and_merges_nothing() {
+    let (room, shared) = (Room::new(), Shared::start());
+    let bare = Bare::new(&room, "shop");
+    // the first push waits in the middle; others do not
+    let (begun, gate) = (room.at("push-begun"), room.at("gate"));
+    let hook = format!(
+        "#!/bin/sh\nif mkdir '{}' 2>/dev/null; then while [ ! -e '{}' ]; do sleep 0.05; done; fi\n",
+        begun.display(),
+        gate.display()
+    );
+    let path = bare.path.join("hooks/pre-receive");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, hook).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut fleet = Fleet::start(&room, &shared, 2, &[]).await;
+    let repo = fleet.server(0).add_repo(&bare.path, json!({})).await;
+    let script = "edit notes <<END\nx\nEND\ncommit Write notes\ncost 0.01 10 10";
+    let task = fleet.server(0).add_task(&repo, "notes", script).await;
+    until("the push to begin", || async {
+        begun.exists().then_some(()).ok_or(String::new())
+    })
+    .await;
+    let frozen = holder(&fleet, &shared, "exited").await;
+    let other = 1 - frozen;
+    fleet.freeze(frozen, LONG);
+    let server = fleet.server(other);
+    server.until(&task, StateName::Completed).await;
+    let before = Picture::take(server, &bare, &task).await;
+    assert_eq!(before.runs["runs"][0]["epoch"], 2, "{before:#?}");
+    // its git goes on first, then it does
+    fs::write(&gate, "").unwrap();
+    fleet.thaw(frozen);
+    until_logged(&room, "run lost to another worker").await;
+    let after = Picture::take(fleet.server(frozen), &bare, &task).await;
+    assert_eq!(after, before);
+    assert_eq!(bare.subjects().len(), 2, "{:?}", bare.subjects());
+    fleet.stop().await;
+    room.until_quiet().await;
+}
