@@ -11,39 +11,39 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    fields::Fields,
     manifest::{ManifestError, class, wrong},
-    rules::{Conditions, Format, Source, pointer},
+    rules::{Conditions, Format, Source},
 };
-use crate::json::content;
 
 /// An event as it is written in a manifest.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawEvent {
-    is: Kind,
-    when: Option<BTreeMap<String, toml::Value>>,
-    id: Option<String>,
-    model: Option<String>,
-    version: Option<String>,
-    text: Option<String>,
-    name: Option<String>,
-    input: Option<String>,
-    output: Option<String>,
-    failed: Option<toml::Value>,
-    summary: Option<String>,
-    class: Option<String>,
-    kind: Option<String>,
-    status: Option<String>,
-    message: Option<String>,
-    cost: Option<String>,
-    cached: Option<String>,
-    of: Option<UsageOf>,
-    input_counts: Option<InputCounts>,
+    pub(super) is: Kind,
+    pub(super) when: Option<BTreeMap<String, toml::Value>>,
+    pub(super) id: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) version: Option<String>,
+    pub(super) text: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) input: Option<String>,
+    pub(super) output: Option<String>,
+    pub(super) failed: Option<toml::Value>,
+    pub(super) summary: Option<String>,
+    pub(super) class: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) status: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) cost: Option<String>,
+    pub(super) cached: Option<String>,
+    pub(super) of: Option<UsedFor>,
+    pub(super) input_counts: Option<InputCounts>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Kind {
+pub(super) enum Kind {
     Session,
     Text,
     TextPart,
@@ -56,10 +56,23 @@ enum Kind {
     Result,
 }
 
+/// What usage is the sum of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum UsedFor {
+    /// The run.
+    #[default]
+    Run,
+    /// A part of it.
+    Part,
+    /// The session.
+    Session,
+}
+
 /// What a number of input tokens counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum InputCounts {
+pub(super) enum InputCounts {
     /// All of them.
     #[default]
     All,
@@ -110,7 +123,7 @@ enum What {
 
 #[derive(Debug, Clone)]
 struct UsageFields {
-    of: UsageOf,
+    of: UsedFor,
     counts: InputCounts,
     cost: Option<String>,
     input: Option<String>,
@@ -172,7 +185,7 @@ impl Event {
                 failed: failed.clone().unwrap_or(Failed::Never),
             },
             Kind::Usage => What::Usage(UsageFields {
-                of: of.clone().unwrap_or_default(),
+                of: of.unwrap_or_default(),
                 counts: counts.unwrap_or_default(),
                 cost: fields.may("cost")?,
                 input: fields.may("input")?,
@@ -360,114 +373,11 @@ impl UsageFields {
                 cached_tokens: cached,
                 output_tokens: tokens(output),
             },
-            of: self.of.clone(),
+            of: match self.of {
+                UsedFor::Run => UsageOf::Run,
+                UsedFor::Part => UsageOf::Part,
+                UsedFor::Session => UsageOf::Session,
+            },
         })
-    }
-}
-
-impl Source<'_> {
-    /// Text that is not empty; of numbers and the like their spelling, of blocks of content their text.
-    fn text(&self, at: &str) -> Option<String> {
-        let text = match self {
-            Self::Json(value) => content(value.pointer(at)?),
-            Self::Text(_, groups) => groups.name(at)?.as_str().to_owned(),
-        };
-        (!text.is_empty()).then_some(text)
-    }
-
-    fn value(&self, at: &str) -> Value {
-        match self {
-            Self::Json(value) => value.pointer(at).cloned().unwrap_or_default(),
-            Self::Text(..) => self.text(at).map_or(Value::Null, Value::from),
-        }
-    }
-
-    /// A number; in text also `1.2k` and `$0.01`.
-    fn number(&self, at: &str) -> Option<f64> {
-        match self {
-            Self::Json(value) => value.pointer(at)?.as_f64(),
-            Self::Text(..) => {
-                let text = self.text(at)?;
-                let text = text.trim_start_matches('$').replace(',', "");
-                let (digits, factor) = match text.strip_suffix(['k', 'K']) {
-                    Some(digits) => (digits, 1e3),
-                    None => match text.strip_suffix('M') {
-                        Some(digits) => (digits, 1e6),
-                        None => (text.as_str(), 1.0),
-                    },
-                };
-                Some(digits.parse::<f64>().ok()? * factor)
-            }
-        }
-    }
-}
-
-/// The fields of an event that come from the line, taken one by one.
-struct Fields<'a> {
-    key: &'a str,
-    format: Format,
-    groups: &'a [&'a str],
-    raw: RawEvent,
-}
-
-impl Fields<'_> {
-    fn slots(raw: &mut RawEvent) -> [(&'static str, &mut Option<String>); 13] {
-        [
-            ("id", &mut raw.id),
-            ("model", &mut raw.model),
-            ("version", &mut raw.version),
-            ("text", &mut raw.text),
-            ("name", &mut raw.name),
-            ("input", &mut raw.input),
-            ("output", &mut raw.output),
-            ("summary", &mut raw.summary),
-            ("kind", &mut raw.kind),
-            ("status", &mut raw.status),
-            ("message", &mut raw.message),
-            ("cost", &mut raw.cost),
-            ("cached", &mut raw.cached),
-        ]
-    }
-
-    fn may(&mut self, name: &str) -> Result<Option<String>, ManifestError> {
-        let slot = Self::slots(&mut self.raw)
-            .into_iter()
-            .find(|(slot, _)| *slot == name);
-        let Some(at) = slot.and_then(|(_, slot)| slot.take()) else {
-            return Ok(None);
-        };
-        let key = format!("{}.{name}", self.key);
-        match self.format {
-            Format::Ndjson => pointer(&key, &at)?,
-            Format::Text if self.groups.contains(&at.as_str()) => {}
-            Format::Text => {
-                let message = format!("match has no group {at:?}: write (?P<{at}>...) in it");
-                return Err(wrong(key, message));
-            }
-        }
-        Ok(Some(at))
-    }
-
-    fn must(&mut self, name: &str) -> Result<String, ManifestError> {
-        let missing = || wrong(format!("{}.{name}", self.key), "it is missing");
-        let missing = missing();
-        self.may(name)?.ok_or(missing)
-    }
-
-    /// Words: of a line of text all of it, unless a part is named.
-    fn words(&mut self, name: &str) -> Result<Option<String>, ManifestError> {
-        match self.format {
-            Format::Text => self.may(name),
-            Format::Ndjson => self.must(name).map(Some),
-        }
-    }
-
-    /// A field that was given and not taken.
-    fn rest(&mut self) -> Option<&'static str> {
-        let slots = Self::slots(&mut self.raw);
-        slots
-            .into_iter()
-            .find(|(_, slot)| slot.is_some())
-            .map(|(name, _)| name)
     }
 }

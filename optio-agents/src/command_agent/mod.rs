@@ -36,6 +36,7 @@
 //!   `finished = "exit-code"`, if nothing says otherwise. `[exit]` says what other codes mean.
 
 mod events;
+mod fields;
 mod manifest;
 mod rules;
 mod template;

@@ -102,7 +102,6 @@ fn the_prompt_is_all_that_is_ever_read() {
     }
 }
 
-/// As the first line of an input that stays open until the engine ends it.
 #[test]
 fn claude_reads_its_prompt_as_it_reads_all_that_it_is_told() {
     let agent = ClaudeCode::default();
