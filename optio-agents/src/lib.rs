@@ -8,6 +8,7 @@
 
 pub mod claude_code;
 pub mod codex;
+pub mod command_agent;
 pub mod copilot;
 pub mod gemini;
 mod json;

@@ -51,3 +51,27 @@ mod copilot {
         include_str!("../fixtures/copilot/multi-tool.ndjson").lines(),
     ));
 }
+
+mod qwen {
+    use optio_core::conformance::agent::AgentUnderTest;
+
+    use crate::recorded::manifests::agent;
+
+    optio_core::agent_conformance!(AgentUnderTest::new(
+        agent("qwen")
+            .with_environment(|name| name.ends_with("KEY").then(|| "the-api-key".to_owned())),
+        include_str!("../fixtures/qwen/multi-tool.ndjson").lines(),
+    ));
+}
+
+mod aider {
+    use optio_core::conformance::agent::AgentUnderTest;
+
+    use crate::recorded::manifests::agent;
+
+    optio_core::agent_conformance!(AgentUnderTest::new(
+        agent("aider")
+            .with_environment(|name| name.ends_with("KEY").then(|| "the-api-key".to_owned())),
+        include_str!("../fixtures/aider/edit-and-commit.ndjson").lines(),
+    ));
+}

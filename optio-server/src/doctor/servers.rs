@@ -75,7 +75,9 @@ impl Servers {
             Ok(_) if !path.exists() => {
                 Check::new("database", CheckStatus::Ok, format!("{shown} will be made"))
             }
-            Ok(schema) => schema_check(format!("SQLite file {shown}"), schema.found, schema.wanted),
+            Ok(schema) => {
+                schema_check(&format!("SQLite file {shown}"), schema.found, schema.wanted)
+            }
             Err(error) => refused("database", &error),
         }
     }
@@ -108,7 +110,7 @@ impl Servers {
             .with_remedy("give the address of the primary in DATABASE_URL"),
         };
         vec![
-            schema_check(name, seen.schema.found, seen.schema.wanted),
+            schema_check(&name, seen.schema.found, seen.schema.wanted),
             way("database way", seen.round_trip),
             self.clock("database clock", seen.skew),
             rights,
@@ -153,7 +155,7 @@ impl Servers {
     }
 }
 
-fn schema_check(name: String, found: i64, wanted: i64) -> Check {
+fn schema_check(name: &str, found: i64, wanted: i64) -> Check {
     match found.cmp(&wanted) {
         std::cmp::Ordering::Equal => Check::new(
             "database",
@@ -224,9 +226,9 @@ mod tests {
             lease: Duration::from_secs(30),
         };
         let checks = [
-            schema_check("A".to_owned(), 2, 2),
-            schema_check("A".to_owned(), 0, 2),
-            schema_check("A".to_owned(), 3, 2),
+            schema_check("A", 2, 2),
+            schema_check("A", 0, 2),
+            schema_check("A", 3, 2),
             way("way", Duration::from_micros(300)),
             way("way", Duration::from_millis(80)),
             servers.clock("clock", Duration::from_millis(4)),

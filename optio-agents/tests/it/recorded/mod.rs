@@ -5,11 +5,12 @@ mod codex;
 mod copilot;
 mod gemini;
 mod lines;
+pub(crate) mod manifests;
 mod opencode;
 mod refusals;
 mod traps;
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, path::Path, sync::LazyLock};
 
 use optio_agents::{
     claude_code::ClaudeCode, codex::Codex, copilot::Copilot, gemini::Gemini, opencode::OpenCode,
@@ -42,14 +43,20 @@ struct About {
 }
 
 /// Every adapter, with the folder of its recordings.
-fn every_agent() -> [(&'static str, Box<dyn Agent>); 5] {
-    [
-        ("claude", Box::new(ClaudeCode::default())),
-        ("codex", Box::new(Codex::default())),
-        ("gemini", Box::new(Gemini::default())),
-        ("opencode", Box::new(OpenCode::default())),
-        ("copilot", Box::new(Copilot::default())),
-    ]
+fn every_agent() -> &'static [(&'static str, Box<dyn Agent>)] {
+    static AGENTS: LazyLock<Vec<(&str, Box<dyn Agent>)>> = LazyLock::new(|| {
+        vec![
+            ("claude", Box::new(ClaudeCode::default())),
+            ("codex", Box::new(Codex::default())),
+            ("gemini", Box::new(Gemini::default())),
+            ("opencode", Box::new(OpenCode::default())),
+            ("copilot", Box::new(Copilot::default())),
+            ("qwen", Box::new(manifests::agent("qwen"))),
+            ("aider", Box::new(manifests::agent("aider"))),
+            ("amp", Box::new(manifests::agent("amp"))),
+        ]
+    });
+    &AGENTS
 }
 
 /// All recordings of a program, by name.

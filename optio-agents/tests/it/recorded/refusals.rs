@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use optio_agents::{
-    claude_code::ClaudeCode, codex::Codex, copilot::Copilot, gemini::Gemini, opencode::OpenCode,
-};
 use optio_core::{
-    agent::{Agent, AgentVerdict},
+    agent::AgentVerdict,
     classify::{Refusal, refusal},
     money::Usage,
     transcript::TranscriptEvent,
 };
 
-use super::{Recording, now, recordings};
+use super::{Recording, every_agent, now, recordings};
 
 /// The refusal for which a run would have been stopped, and how many of its events had come by then. A recording has no
 /// times, so an agent that may go on for a while goes on until its model answers, or to its end.
@@ -35,15 +32,9 @@ fn stopped(events: &[TranscriptEvent]) -> Option<(Refusal, usize)> {
 
 #[test]
 fn a_program_that_is_refused_is_stopped_at_the_first_word_of_it_and_no_other_is() {
-    let agents: [(&str, &dyn Agent); 5] = [
-        ("claude", &ClaudeCode::default()),
-        ("codex", &Codex::default()),
-        ("gemini", &Gemini::default()),
-        ("opencode", &OpenCode::default()),
-        ("copilot", &Copilot::default()),
-    ];
     let mut table = Vec::new();
-    for (name, agent) in agents {
+    for (name, agent) in every_agent() {
+        let agent = &**agent;
         for recording in recordings(name) {
             let events = recording.events(agent);
             let Some((refusal, n)) = stopped(&events) else {
