@@ -12,7 +12,7 @@ pub mod command_agent;
 pub mod copilot;
 pub mod gemini;
 mod json;
-mod mcp;
+pub mod mcp;
 pub mod opencode;
 pub mod price;
 pub mod scripted;

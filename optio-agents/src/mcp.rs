@@ -62,6 +62,14 @@ pub(crate) enum Transport {
     Sse,
 }
 
+/// Whether these servers can be handed to every agent.
+///
+/// # Errors
+/// They are not JSON of this shape, or one of them is neither a program nor an address.
+pub fn check(config: &Secret) -> Result<()> {
+    servers("agents", config).map(drop)
+}
+
 /// Reads the servers, each of which is a program or an address.
 pub(crate) fn servers(agent: &'static str, config: &Secret) -> Result<Servers> {
     // the message of a parser may quote what it read

@@ -18,8 +18,10 @@ const QUIET: [&str; 3] = [
     "OPENCODE_DISABLE_LSP_DOWNLOAD",
 ];
 
-/// The variable with the key of a provider.
-const KEY: &str = "OPTIO_OPENCODE_KEY";
+/// The variable with the key of the provider at this place.
+fn key(number: usize) -> String {
+    format!("OPTIO_OPENCODE_KEY_{number}")
+}
 
 /// The agent of its that does the work.
 const WORKER: &str = "build";
@@ -78,9 +80,11 @@ impl OpenCode {
         };
         match &self.auth {
             Auth::Workspace => command,
-            Auth::Provider(provider) => {
-                if let Some(key) = &provider.key {
-                    secret(KEY, key);
+            Auth::Providers(providers) => {
+                for (number, provider) in providers.iter().enumerate() {
+                    if let Some(value) = &provider.key {
+                        secret(&key(number), value);
+                    }
                 }
                 command
             }
@@ -107,8 +111,14 @@ impl OpenCode {
             Permissions::All => json!("allow"),
             Permissions::Read => json!({"edit": "deny", "bash": "deny"}),
         };
-        if let Auth::Provider(provider) = &self.auth {
-            config["provider"] = provider.config(run.model.as_deref());
+        if let Auth::Providers(providers) = &self.auth {
+            let providers = providers.iter().enumerate().map(|(number, provider)| {
+                (
+                    provider.id.clone(),
+                    provider.config(number, run.model.as_deref()),
+                )
+            });
+            config["provider"] = Value::Object(providers.collect());
         }
         if let Some(steps) = self.max_steps {
             config["agent"] = json!({WORKER: {"steps": steps}});
@@ -125,10 +135,13 @@ impl OpenCode {
 
 impl Provider {
     /// The provider's part of the configuration. One that opencode does not know also has to be told its model.
-    fn config(&self, model: Option<&str>) -> Value {
+    fn config(&self, number: usize, model: Option<&str>) -> Value {
         let mut options = Map::new();
         if self.key.is_some() {
-            options.insert("apiKey".to_owned(), json!(format!("{{env:{KEY}}}")));
+            options.insert(
+                "apiKey".to_owned(),
+                json!(format!("{{env:{}}}", key(number))),
+            );
         }
         if let Some(url) = &self.base_url {
             options.insert("baseURL".to_owned(), json!(url));
@@ -143,6 +156,6 @@ impl Provider {
                 provider["models"] = json!({model: {}});
             }
         }
-        json!({&self.id: provider})
+        provider
     }
 }

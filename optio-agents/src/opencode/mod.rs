@@ -51,8 +51,8 @@ pub enum Auth {
     /// Nothing: whatever it finds in the workspace, such as a login in its home folder.
     #[default]
     Workspace,
-    /// One provider of models, with its key and address.
-    Provider(Provider),
+    /// Providers of models, with their keys and addresses.
+    Providers(Vec<Provider>),
     /// Logins at any number of providers: the content of the file `auth.json` that `opencode auth login` leaves.
     Logins(Secret),
     /// An API key of Amazon Bedrock, for models of `amazon-bedrock`.
@@ -253,10 +253,15 @@ impl Agent for OpenCode {
         let unseen = |kind: &str| Some(AccountName::unseen(NAME, kind));
         match &self.auth {
             Auth::Workspace => unseen("workspace"),
-            Auth::Provider(Provider { id, key: None, .. }) => unseen(id),
-            Auth::Provider(Provider {
-                id, key: Some(key), ..
-            }) => Some(AccountName::of(NAME, id, key)),
+            Auth::Providers(providers) => {
+                let mut known = providers.iter();
+                known
+                    .find_map(|provider| {
+                        let key = provider.key.as_ref()?;
+                        Some(AccountName::of(NAME, &provider.id, key))
+                    })
+                    .or_else(|| unseen(&providers.first()?.id))
+            }
             Auth::Logins(content) => Some(AccountName::of(NAME, "logins", content)),
             Auth::Bedrock { token, .. } => Some(AccountName::of(NAME, "bedrock", token)),
             Auth::Vertex { project, .. } => unseen(&format!("vertex:{project}")),

@@ -35,9 +35,9 @@ mod opencode {
     use optio_core::{conformance::agent::AgentUnderTest, secret::Secret};
 
     optio_core::agent_conformance!(AgentUnderTest::new(
-        OpenCode::default().with_auth(Auth::Provider(
+        OpenCode::default().with_auth(Auth::Providers(vec![
             Provider::new("anthropic").with_key(Secret::new("the-api-key"))
-        )),
+        ])),
         include_str!("../fixtures/opencode/multi-tool.ndjson").lines(),
     ));
 }

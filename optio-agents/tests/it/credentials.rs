@@ -56,7 +56,9 @@ fn everybody() -> Vec<Box<dyn Agent>> {
     }
     for auth in [
         opencode::Auth::Workspace,
-        opencode::Auth::Provider(opencode::Provider::new("anthropic").with_key(secret())),
+        opencode::Auth::Providers(vec![
+            opencode::Provider::new("anthropic").with_key(secret()),
+        ]),
         opencode::Auth::Logins(secret()),
         opencode::Auth::Bedrock {
             region: "eu-west-1".to_owned(),

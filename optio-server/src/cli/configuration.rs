@@ -32,6 +32,9 @@ pub(crate) struct ServerFlags {
     /// The agent of tasks whose repository names none [env: OPTIO_DEFAULT_AGENT] [default: the only one there is]
     #[arg(long, value_name = "AGENT")]
     default_agent: Option<String>,
+    /// Know the agents that manifests in this folder describe [env: OPTIO_AGENTS] [default: agents in the data folder]
+    #[arg(long, value_name = "FOLDER")]
+    agents: Option<String>,
     /// What to log, such as info or optio_core=debug,warn [env: OPTIO_LOG] [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -152,6 +155,7 @@ impl ServerFlags {
             (Setting::RepoPodIdleMs, self.repo_pod_idle_ms),
             (Setting::MaxCostPerDay, self.max_cost_per_day),
             (Setting::DefaultAgent, self.default_agent),
+            (Setting::Agents, self.agents),
             (Setting::Log, self.log),
             (Setting::LogFormat, self.log_format),
             (Setting::DrainSeconds, self.drain_seconds),

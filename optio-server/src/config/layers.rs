@@ -21,6 +21,13 @@ impl Environment {
         Self(std::env::vars_os().collect())
     }
 
+    /// The same with one more variable.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.into(), value.into());
+        self
+    }
+
     /// A variable, if it is set, not empty and text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {

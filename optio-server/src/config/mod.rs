@@ -4,6 +4,7 @@
 
 mod access;
 mod layers;
+mod manifests;
 mod setting;
 mod state;
 
@@ -74,7 +75,7 @@ pub struct ServerConfig {
     pub token: Option<Secret>,
     /// The part of our own environment that agents and git get: the search path, language, certificates, proxies.
     pub passed_on: BTreeMap<String, String>,
-    /// With what agents show providers who they work for.
+    /// With what agents show providers who they work for, and which agents manifests describe.
     pub access: AgentAccess,
 }
 
@@ -153,6 +154,8 @@ impl ServerConfig {
         if layers.mistakes.is_empty() {
             state::must_fit(&database, &dispatch, &mut layers);
         }
+        let data = data.or(default_data).unwrap_or_default();
+        let described = manifests::read(&mut layers, &data);
         let config = Self {
             listen,
             database,
@@ -165,7 +168,7 @@ impl ServerConfig {
                     |text| text.parse().ok().filter(|n| (2..=3600).contains(n)),
                 )
                 .map_or(Duration::from_secs(30), Duration::from_secs),
-            data: data.or(default_data).unwrap_or_default(),
+            data,
             max_concurrent: layers
                 .read(
                     Setting::MaxConcurrent,
@@ -215,7 +218,7 @@ impl ServerConfig {
                 .map_or(Duration::from_secs(10), Duration::from_secs),
             token,
             passed_on: environment.pick(&PASSED_ON),
-            access: AgentAccess::of(environment),
+            access: AgentAccess::of(environment).with_described(described, environment),
         };
         finish(layers, config)
     }

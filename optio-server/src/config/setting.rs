@@ -12,6 +12,7 @@ pub enum Setting {
     RepoPodIdleMs,
     MaxCostPerDay,
     DefaultAgent,
+    Agents,
     Log,
     LogFormat,
     DrainSeconds,
@@ -32,13 +33,14 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Listen,
         Self::Data,
         Self::MaxConcurrent,
         Self::RepoPodIdleMs,
         Self::MaxCostPerDay,
         Self::DefaultAgent,
+        Self::Agents,
         Self::Log,
         Self::LogFormat,
         Self::DrainSeconds,
@@ -67,6 +69,7 @@ impl Setting {
             Self::RepoPodIdleMs => "repo_pod_idle_ms",
             Self::MaxCostPerDay => "max_cost_per_day",
             Self::DefaultAgent => "default_agent",
+            Self::Agents => "agents",
             Self::Log => "log",
             Self::LogFormat => "log_format",
             Self::DrainSeconds => "drain_seconds",

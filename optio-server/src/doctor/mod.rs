@@ -5,7 +5,10 @@ mod servers;
 
 use std::{collections::BTreeMap, path::PathBuf, process::Stdio, sync::Arc, time::Duration};
 
-use optio_core::{agent::Agent, runtime::Command};
+use optio_core::{
+    agent::{Agent, Credentials},
+    runtime::Command,
+};
 use serde::{Deserialize, Serialize};
 
 pub use self::servers::Servers;
@@ -192,9 +195,28 @@ impl Doctor {
     async fn agent(&self, agent: &dyn Agent) -> Check {
         let name = format!("agent {}", agent.name());
         let preflight = agent.preflight();
-        match self.ask(&preflight.version).await {
-            Ok(version) => Check::new(name, CheckStatus::Ok, version),
-            Err(error) => Check::new(name, CheckStatus::Warn, error).with_remedy(preflight.remedy),
+        let version = match self.ask(&preflight.version).await {
+            Ok(version) => version,
+            Err(error) => {
+                return Check::new(name, CheckStatus::Warn, error).with_remedy(preflight.remedy);
+            }
+        };
+        // neither keeps it from running: a newer version mostly works, and a login may be in the workspace
+        let doubt = preflight.doubt(&version);
+        let message = version.trim_end_matches('.').to_owned();
+        let (mut message, mut remedies) = (message, Vec::new());
+        if let Some(doubt) = doubt {
+            message = format!("{message}, {doubt}");
+            remedies.push(preflight.remedy);
+        }
+        if let Credentials::NotGiven { remedy } = preflight.credentials {
+            message.push_str(", without credentials");
+            remedies.push(remedy);
+        }
+        if remedies.is_empty() {
+            Check::new(name, CheckStatus::Ok, message)
+        } else {
+            Check::new(name, CheckStatus::Warn, message).with_remedy(remedies.join("; "))
         }
     }
 

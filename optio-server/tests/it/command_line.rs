@@ -218,6 +218,61 @@ async fn settings_of_repositories_are_set_and_shown() {
 }
 
 #[tokio::test]
+async fn doctor_tells_of_a_version_that_was_not_tested_and_of_missing_credentials() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (folder, path) = room();
+    let (_reserved, port) = nobody_listens();
+    let server = format!("http://127.0.0.1:{port}");
+    let programs = folder.path().join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    for (name, version) in [
+        ("claude", "2.1.329 (Claude Code)"),
+        ("codex", "codex-cli 0.1.0"),
+        ("gemini", "0.99.0"),
+        ("copilot", "GitHub Copilot CLI 1.0.102."),
+    ] {
+        let file = programs.join(name);
+        std::fs::write(&file, format!("#!/bin/sh\necho '{version}'\n")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{path}", programs.display());
+    let arguments = ["doctor", "--json", "--server", &server];
+    let variables = [
+        ("PATH", path.as_str()),
+        ("OPTIO_DATA", folder.path().to_str().unwrap()),
+        ("ANTHROPIC_API_KEY", "the-key"),
+        ("GEMINI_API_KEY", "the-key"),
+    ];
+    let output = optio(&arguments, &variables).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = [
+        "agent claude-code",
+        "agent codex",
+        "agent copilot",
+        "agent gemini",
+    ];
+    let checks = report["checks"].as_array().unwrap().iter();
+    let table: Vec<String> = checks
+        .filter(|check| told.contains(&check["name"].as_str().unwrap()))
+        .map(|check| {
+            let text = |field: &str| check[field].as_str().unwrap_or("-").to_owned();
+            let (name, status) = (text("name"), text("status"));
+            format!(
+                "{name}: {status}, {} => {}",
+                text("message"),
+                text("remedy")
+            )
+        })
+        .collect();
+    assert_snapshot!(table.join("\n"), @r#"
+    agent claude-code: ok, 2.1.329 (Claude Code) => -
+    agent codex: warn, codex-cli 0.1.0, older than what was tested, which is 0.169.0, without credentials => install Codex, tested with 0.169.0: npm install -g @openai/codex@0.169.0; set CODEX_API_KEY
+    agent copilot: warn, GitHub Copilot CLI 1.0.102, without credentials => set COPILOT_GITHUB_TOKEN, or COPILOT_PROVIDER_BASE_URL and COPILOT_PROVIDER_API_KEY
+    agent gemini: warn, 0.99.0, newer than what was tested, which is 0.61.0 => install Gemini CLI, tested with 0.61.0, with Node 20 or later: npm install -g @google/gemini-cli@0.61.0
+    "#);
+}
+
+#[tokio::test]
 async fn doctor_finds_what_is_missing() {
     let (folder, path) = room();
     let (_reserved, port) = nobody_listens();
@@ -234,7 +289,14 @@ async fn doctor_finds_what_is_missing() {
             )
         });
         // whether this machine has namespaces, or the agents of others, is its own affair
-        let of_machine = ["containment", "agent claude-code", "agent codex"];
+        let of_machine = [
+            "containment",
+            "agent claude-code",
+            "agent codex",
+            "agent copilot",
+            "agent gemini",
+            "agent opencode",
+        ];
         let checks: Vec<String> = checks
             .filter(|check| !of_machine.iter().any(|name| check.starts_with(name)))
             .collect();

@@ -192,3 +192,46 @@ fn databases_and_queues_are_named_by_addresses_and_passwords_are_never_repeated(
     assert!(!table.contains("hunter2"), "{table}");
     assert_snapshot!(table);
 }
+
+#[test]
+fn manifests_describe_agents_without_a_line_of_rust() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("agents");
+    std::fs::create_dir(&folder).unwrap();
+    let manifest = |name: &str, text: String| std::fs::write(folder.join(name), text).unwrap();
+    let echo = "name = \"echo\"\nprogram = \"echo\"\nprompt = \"stdin\"\nsecrets = [\"ECHO_KEY\"]\n\
+                [version]\nargs = []\nremedy = \"install echo\"\n[output]\nformat = \"text\"\nfinished = \"exit-code\"\n";
+    manifest("echo.toml", echo.to_owned());
+    manifest("notes.md", "not a manifest".to_owned());
+    let load = |flags: &[(Setting, &str)]| {
+        let environment = Environment::from([
+            ("OPTIO_DATA", data.path().to_str().unwrap()),
+            ("ECHO_KEY", "the-key-of-echo"),
+        ]);
+        ServerConfig::load(given(flags, None), &environment)
+    };
+    let config = load(&[]).unwrap();
+    let agents = optio_server::agents::agents(&config.access).unwrap();
+    assert!(agents.contains_key("echo") && agents.contains_key("claude-code"));
+    assert!(
+        config
+            .access
+            .secrets()
+            .any(|secret| secret.expose() == "the-key-of-echo")
+    );
+
+    manifest("a-second.toml", echo.to_owned());
+    manifest(
+        "codex.toml",
+        echo.replace("\"echo\"\nprogram", "\"codex\"\nprogram"),
+    );
+    manifest("typo.toml", echo.replace("prompt =", "promt ="));
+    let mistakes = load(&[]).unwrap_err().to_string();
+    let mistakes = mistakes.replace(folder.to_str().unwrap(), "[folder]");
+    assert_snapshot!(mistakes);
+
+    let mistakes = load(&[(Setting::Agents, "/nonexistent/agents")]).unwrap_err();
+    assert_snapshot!(mistakes.to_string());
+    let mistakes = load(&[(Setting::Agents, "agents")]).unwrap_err();
+    assert_snapshot!(mistakes.to_string());
+}

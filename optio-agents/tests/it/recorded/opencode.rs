@@ -25,7 +25,7 @@ fn a_run_becomes_a_command() {
     let provider = Provider::gateway("gateway", "https://gateway.example/v1")
         .with_key(Secret::new("the-api-key"));
     let full = OpenCode::from_command(Command::new("/opt/opencode"))
-        .with_auth(Auth::Provider(provider))
+        .with_auth(Auth::Providers(vec![provider]))
         .with_permissions(Permissions::Read)
         .with_repository_settings(RepositorySettings::Ignore)
         .with_effort("high")
@@ -47,8 +47,8 @@ fn a_run_becomes_a_command() {
     OPENCODE_DISABLE_LSP_DOWNLOAD=1
     OPENCODE_DISABLE_MODELS_FETCH=1
     OPENCODE_DISABLE_PROJECT_CONFIG=1
-    OPENCODE_CONFIG_CONTENT={"agent":{"build":{"steps":20}},"autoupdate":false,"instructions":["/ws/files/a/instructions.md"],"mcp":{"docs":{"command":["docs"],"enabled":true,"environment":{},"type":"local"}},"permission":{"bash":"deny","edit":"deny"},"provider":{"gateway":{"models":{"large":{}},"npm":"@ai-sdk/openai-compatible","options":{"apiKey":"{env:OPTIO_OPENCODE_KEY}","baseURL":"https://gateway.example/v1"}}},"share":"disabled"}
-    OPTIO_OPENCODE_KEY=***
+    OPENCODE_CONFIG_CONTENT={"agent":{"build":{"steps":20}},"autoupdate":false,"instructions":["/ws/files/a/instructions.md"],"mcp":{"docs":{"command":["docs"],"enabled":true,"environment":{},"type":"local"}},"permission":{"bash":"deny","edit":"deny"},"provider":{"gateway":{"models":{"large":{}},"npm":"@ai-sdk/openai-compatible","options":{"apiKey":"{env:OPTIO_OPENCODE_KEY_0}","baseURL":"https://gateway.example/v1"}}},"share":"disabled"}
+    OPTIO_OPENCODE_KEY_0=***
     trees/a$ /opt/opencode run --format json --thinking -m gateway/large --variant high --session ses_e048df49bffebOWc7FP7b1wEAI < b"fix it"
     files/a/instructions.md: be brief
     "#);
@@ -61,7 +61,7 @@ fn every_way_to_show_who_it_works_for_is_in_its_environment() {
     run.model = Some("anthropic/claude-sonnet-4-5".to_owned());
     let table = [
         Auth::Workspace,
-        Auth::Provider(Provider::new("anthropic").with_key(secret())),
+        Auth::Providers(vec![Provider::new("anthropic").with_key(secret())]),
         Auth::Logins(secret()),
         Auth::Bedrock {
             region: "eu-west-1".to_owned(),
@@ -83,8 +83,8 @@ fn every_way_to_show_who_it_works_for_is_in_its_environment() {
     OPENCODE_DISABLE_AUTOUPDATE=1
     OPENCODE_DISABLE_LSP_DOWNLOAD=1
     OPENCODE_DISABLE_MODELS_FETCH=1
-    OPENCODE_CONFIG_CONTENT={"autoupdate":false,"permission":"allow","provider":{"anthropic":{"options":{"apiKey":"{env:OPTIO_OPENCODE_KEY}"}}},"share":"disabled"}
-    OPTIO_OPENCODE_KEY=***
+    OPENCODE_CONFIG_CONTENT={"autoupdate":false,"permission":"allow","provider":{"anthropic":{"options":{"apiKey":"{env:OPTIO_OPENCODE_KEY_0}"}}},"share":"disabled"}
+    OPTIO_OPENCODE_KEY_0=***
     trees/a$ opencode run --format json --thinking -m anthropic/claude-sonnet-4-5 < b"fix it"
 
     OPENCODE_DISABLE_AUTOUPDATE=1
