@@ -11,6 +11,7 @@ pub enum Setting {
     MaxConcurrent,
     RepoPodIdleMs,
     MaxCostPerDay,
+    LogRetentionDays,
     DefaultAgent,
     Log,
     LogFormat,
@@ -32,12 +33,13 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Listen,
         Self::Data,
         Self::MaxConcurrent,
         Self::RepoPodIdleMs,
         Self::MaxCostPerDay,
+        Self::LogRetentionDays,
         Self::DefaultAgent,
         Self::Log,
         Self::LogFormat,
@@ -66,6 +68,7 @@ impl Setting {
             Self::MaxConcurrent => "max_concurrent",
             Self::RepoPodIdleMs => "repo_pod_idle_ms",
             Self::MaxCostPerDay => "max_cost_per_day",
+            Self::LogRetentionDays => "log_retention_days",
             Self::DefaultAgent => "default_agent",
             Self::Log => "log",
             Self::LogFormat => "log_format",
