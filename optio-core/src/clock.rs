@@ -47,6 +47,12 @@ pub fn elapsed(earlier: Timestamp, later: Timestamp) -> std::time::Duration {
     later.duration_since(earlier).try_into().unwrap_or_default()
 }
 
+/// `at` moved into the past by `by`; the beginning of time if that lies beyond it.
+#[must_use]
+pub fn earlier(at: Timestamp, by: std::time::Duration) -> Timestamp {
+    at.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
 /// `at` moved into the future by `by`; the end of time if that lies beyond it.
 #[must_use]
 pub fn later(at: Timestamp, by: std::time::Duration) -> Timestamp {

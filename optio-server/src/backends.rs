@@ -134,6 +134,7 @@ fn settings(config: &ServerConfig, clock: &dyn Clock) -> Settings {
         .with_cost_per_day(config.max_cost_per_day);
     settings.default_agent = default_agent(config);
     settings.workspace_idle = config.workspace_idle;
+    settings.log_retention = config.log_retention;
     settings.lease = config.lease;
     settings.secrets.extend(config.token.clone());
     settings.secrets.extend(config.database.password());

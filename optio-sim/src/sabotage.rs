@@ -160,6 +160,10 @@ impl Store for SabotagedStore {
         self.inner.webhooks().await
     }
 
+    async fn old_logs(&self, ended_before: Timestamp, limit: usize) -> Result<Vec<Run>> {
+        self.inner.old_logs(ended_before, limit).await
+    }
+
     async fn pauses(&self) -> Result<Vec<Pause>> {
         self.inner.pauses().await
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-use optio_core::Result;
+use optio_core::{Error, Result};
 
 use crate::{
     error::{is_lost, is_passing, is_taken, unwritable},
@@ -110,33 +110,66 @@ async fn steps(connection: &mut PgConnection, group: &[Job]) -> Result<bool, sql
     wave.flush(connection).await
 }
 
-/// Carries out the steps of one commit in their order.
+/// Carries out a commit that has a transaction to itself, and leaves its result in it. False if it does not fit; then the
+/// caller rolls back.
+///
+/// # Errors
+/// Those that end the whole transaction.
+pub(crate) async fn single(
+    connection: &mut PgConnection,
+    job: &mut Job,
+) -> Result<bool, sqlx::Error> {
+    let mut unfit = None;
+    let done = match in_order(connection, &job.steps, &mut unfit).await {
+        Err(error) if concerns_all(&error) => return Err(error),
+        done => done,
+    };
+    let result = result_of(done, unfit);
+    let fits = result.is_ok();
+    job.result = Some(result);
+    Ok(fits)
+}
+
+/// Carries out the steps of one commit among others.
 async fn alone(connection: &mut PgConnection, ops: &[Op]) -> Result<Result<()>, sqlx::Error> {
     let mut unfit = None;
     let done = savepoint(connection, async |connection| {
-        for group in ops.chunk_by(|a, b| a.kind == b.kind && is_list(a.kind)) {
-            let group: Vec<&Op> = group.iter().collect();
-            let done = statement::carry_out(connection, group[0].kind, &group).await;
-            if matches!(&done, Ok(false)) || done.as_ref().is_err_and(is_taken) {
-                unfit = Some(group[0].conflict());
-            }
-            if !done? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        in_order(connection, ops, &mut unfit).await
     })
     .await?;
-    Ok(match (done, unfit) {
+    Ok(result_of(done, unfit))
+}
+
+/// Carries out the steps of one commit in their order. False, and why, if one of them does not fit.
+async fn in_order(
+    connection: &mut PgConnection,
+    ops: &[Op],
+    unfit: &mut Option<Error>,
+) -> Result<bool, sqlx::Error> {
+    for group in ops.chunk_by(|a, b| a.kind == b.kind && is_list(a.kind)) {
+        let group: Vec<&Op> = group.iter().collect();
+        let done = statement::carry_out(connection, group[0].kind, &group).await;
+        if matches!(&done, Ok(false)) || done.as_ref().is_err_and(is_taken) {
+            *unfit = Some(group[0].conflict());
+        }
+        if !done? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn result_of(done: Result<bool, sqlx::Error>, unfit: Option<Error>) -> Result<()> {
+    match (done, unfit) {
         (_, Some(conflict)) => Err(conflict),
         (Ok(_), None) => Ok(()),
         (Err(error), None) => Err(unwritable(error)),
-    })
+    }
 }
 
 /// Whether steps of this kind come in rows that speak of one thing.
 fn is_list(kind: Kind) -> bool {
-    matches!(kind, Kind::LogEntry | Kind::Audit)
+    matches!(kind, Kind::LogBatch | Kind::Audit)
 }
 
 /// Undoes `work` unless it comes to true.

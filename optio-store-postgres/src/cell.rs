@@ -17,6 +17,7 @@ pub(crate) enum Type {
     Bool,
     Int,
     Text,
+    Bytes,
     Id,
     /// A list of ids; in a list of rows it travels as text, because arrays of arrays have to be rectangular.
     Ids,
@@ -29,6 +30,7 @@ impl Type {
             Self::Bool => "boolean[]",
             Self::Int => "bigint[]",
             Self::Text | Self::Ids => "text[]",
+            Self::Bytes => "bytea[]",
             Self::Id => "uuid[]",
         }
     }
@@ -47,6 +49,7 @@ pub(crate) enum Cell {
     Int(i64),
     Text(Arc<str>),
     Name(&'static str),
+    Bytes(Arc<[u8]>),
     Id(Uuid),
     Ids(Arc<[Uuid]>),
 }
@@ -102,6 +105,13 @@ impl Cell {
         }
     }
 
+    fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     fn as_id(&self) -> Option<Uuid> {
         match self {
             Self::Id(id) => Some(*id),
@@ -124,6 +134,7 @@ impl Cell {
             Self::Int(int) => arguments.add(*int),
             Self::Text(text) => arguments.add(&**text),
             Self::Name(name) => arguments.add(*name),
+            Self::Bytes(bytes) => arguments.add(&**bytes),
             Self::Id(id) => arguments.add(*id),
             Self::Ids(ids) => arguments.add(ids.to_vec()),
         }
@@ -140,6 +151,7 @@ impl Cell {
             Type::Bool => arguments.add(cells.map(Self::as_bool).collect::<Vec<_>>()),
             Type::Int => arguments.add(cells.map(Self::as_int).collect::<Vec<_>>()),
             Type::Text => arguments.add(cells.map(Self::as_text).collect::<Vec<_>>()),
+            Type::Bytes => arguments.add(cells.map(Self::as_bytes).collect::<Vec<_>>()),
             Type::Id => arguments.add(cells.map(Self::as_id).collect::<Vec<_>>()),
             Type::Ids => arguments.add(cells.map(Self::as_list).collect::<Vec<_>>()),
         };
@@ -187,6 +199,7 @@ impl fmt::Display for Cell {
             Self::Int(int) => write!(f, "{int}"),
             Self::Text(text) => write!(f, "{:?}", text.chars().take(80).collect::<String>()),
             Self::Name(name) => f.write_str(name),
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
             Self::Id(id) => write!(f, "{id}"),
             Self::Ids(ids) => f.debug_list().entries(ids.iter()).finish(),
         }

@@ -4,8 +4,12 @@
 //! - `cell`, `record`: records as rows, checked when they are read back;
 //! - `op`, `statement`: a commit as steps, and the statements that carry many of them out at once;
 //! - `batch`, `writer`: the one task of a process that writes, in batches that share a transaction;
+//! - `log`: logs as rows, a batch each;
 //! - `query`: the reads, claims and leases, on connections of their own that the writer never blocks;
 //! - `options`, `connect`, `error`: how to get there, and what can go wrong; `inspect`: whether a database will do.
+//!
+//! Nothing depends on `LISTEN` and `NOTIFY`, and none are sent: hints travel by the event bus, which replicas have besides,
+//! and a hint that is lost only makes a look later.
 //!
 //! It needs PostgreSQL 14 or newer, and a connection that keeps its session: behind a pooler, in its session mode.
 //!
@@ -27,6 +31,7 @@ mod schema;
 mod op;
 mod statement;
 mod query;
+mod log;
 mod batch;
 mod writer;
 mod options;
@@ -152,16 +157,23 @@ impl Store for PostgresStore {
     }
 
     async fn log(&self, task: TaskId, after: LogCursor, limit: usize) -> Result<Vec<LogEntry>> {
-        let rows = query::log(task, after, limit).rows(&self.readers).await?;
-        rows.iter().map(|row| query::log_entry(task, row)).collect()
+        let mut page = Vec::new();
+        for row in log::behind(task, after, limit).rows(&self.readers).await? {
+            let entries = log::entries(task, &row)?.into_iter();
+            page.extend(entries.filter(|entry| entry.cursor > after));
+        }
+        page.truncate(limit);
+        Ok(page)
     }
 
     async fn log_tail(&self, task: TaskId, limit: usize) -> Result<Vec<LogEntry>> {
-        let rows = query::log_tail(task, limit).rows(&self.readers).await?;
-        rows.iter()
-            .rev()
-            .map(|row| query::log_entry(task, row))
-            .collect()
+        let rows = log::tail(task, limit).rows(&self.readers).await?;
+        let mut tail = Vec::new();
+        for row in rows.iter().rev() {
+            tail.extend(log::entries(task, row)?);
+        }
+        tail.drain(..tail.len().saturating_sub(limit));
+        Ok(tail)
     }
 
     async fn spent(&self, repo: Option<RepoId>, since: Timestamp) -> Result<Usd> {
@@ -196,6 +208,12 @@ impl Store for PostgresStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>> {
         query::all_webhooks().records(&self.readers).await
+    }
+
+    async fn old_logs(&self, ended_before: Timestamp, limit: usize) -> Result<Vec<Run>> {
+        query::old_logs(ended_before, limit)
+            .records(&self.readers)
+            .await
     }
 
     async fn pauses(&self) -> Result<Vec<Pause>> {

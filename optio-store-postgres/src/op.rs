@@ -12,7 +12,7 @@ use optio_core::{
     repo::Repo,
     run::Run,
     schedule::Schedule,
-    store::{Commit, OutboxEntry, RunGuard, Write},
+    store::{Commit, OutboxEntry, RemovedLog, RunGuard, Write},
     task::Task,
     transcript::LogEntry,
     webhook::Webhook,
@@ -22,6 +22,7 @@ use optio_core::{
 use crate::{
     BACKEND,
     cell::Cell,
+    log,
     record::{Record, encode, json},
 };
 
@@ -50,7 +51,10 @@ pub(crate) enum Kind {
     Pause,
     Lift,
     LogFollows,
-    LogEntry,
+    LogBatch,
+    TrimLog,
+    LogNotice,
+    LogRemoved,
     Audit,
     NewOutbox,
     Delivered,
@@ -58,7 +62,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::Guard,
         Self::TicketIsNew,
         Self::NewTask,
@@ -81,13 +85,19 @@ impl Kind {
         Self::Pause,
         Self::Lift,
         Self::LogFollows,
-        Self::LogEntry,
+        Self::LogBatch,
+        Self::TrimLog,
+        Self::LogNotice,
+        Self::LogRemoved,
         Self::Audit,
         Self::NewOutbox,
         Self::Delivered,
         Self::Postponed,
     ];
 }
+
+/// How many log entries a row holds at most: what is read is read as a whole.
+const LARGEST_BATCH: usize = 512;
 
 /// What a step touches: the table, the id, and for a log the run's number.
 pub(crate) type Key = (&'static str, Uuid, u32);
@@ -178,6 +188,7 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
                 plan_log(task, of_one_run, ops)?;
             }
         }
+        Write::RemoveLog(removed) => plan_removal(removed, ops)?,
         Write::Audit(audit) => ops.push(Op {
             kind: Kind::Audit,
             key: None,
@@ -245,17 +256,42 @@ fn plan_log(task: TaskId, entries: &[LogEntry], ops: &mut Vec<Op>) -> Result<()>
             cells: vec![id.clone(), run.clone(), Cell::count(first.seq - 1)],
         });
     }
-    for entry in entries {
+    for batch in entries.chunks(LARGEST_BATCH) {
+        let ends = [batch.first(), batch.last()].map(|entry| entry.map_or(0, |it| it.cursor.seq));
         ops.push(Op {
-            kind: Kind::LogEntry,
+            kind: Kind::LogBatch,
             key: key.take(),
             cells: vec![
                 id.clone(),
                 run.clone(),
-                Cell::count(entry.cursor.seq),
-                json(entry, "log")?,
+                Cell::count(ends[0]),
+                Cell::count(ends[1]),
+                log::pack(batch)?,
             ],
         });
+    }
+    Ok(())
+}
+
+/// Takes the beginning of a log away, and puts a notice in its place.
+fn plan_removal(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
+    let log = [
+        Cell::Id(removed.task.as_uuid()),
+        Cell::Int(removed.number.into()),
+    ];
+    let mut push = |kind, cells: Vec<Cell>| {
+        let key = None;
+        ops.push(Op { kind, key, cells });
+    };
+    let through = Cell::count(removed.through.unwrap_or(u64::MAX));
+    push(Kind::TrimLog, [&log[..], &[through]].concat());
+    if let Some(notice) = removed.notice {
+        let at = Cell::count(notice.cursor.seq);
+        let rest = [at.clone(), at, log::pack(&[notice])?];
+        push(Kind::LogNotice, [&log[..], &rest].concat());
+    }
+    if removed.through.is_none() {
+        push(Kind::LogRemoved, vec![Cell::Id(removed.run.as_uuid())]);
     }
     Ok(())
 }
@@ -315,14 +351,18 @@ impl Op {
             }
             Kind::TakeOver => "cannot change hands: somebody else has it, or it has ended",
             Kind::NewTask | Kind::NewRun | Kind::NewSchedule | Kind::NewWebhook => "exists already",
-            Kind::NewWorkspace | Kind::NewOutbox => "exists already",
+            Kind::NewOutbox => "exists already",
+            Kind::NewWorkspace => "exists already, or another workspace has its place",
+            Kind::Workspace => {
+                "has changed since it was read, does not exist, or another workspace has its place"
+            }
             Kind::NewRepo => "exists already, or another repository has its address",
             Kind::Repo => {
                 "has changed since it was read, does not exist, or another repository has its address"
             }
             Kind::TicketIsNew => "has a task already",
             Kind::LiveRuns => "would have more live runs than there may be",
-            Kind::LogFollows | Kind::LogEntry => {
+            Kind::LogFollows | Kind::LogBatch => {
                 "has a log that does not end right before these entries"
             }
             _ => "has changed since it was read, or does not exist",
@@ -343,7 +383,9 @@ impl Op {
             };
         };
         let text = match self.kind {
-            Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver => Run::id_text,
+            Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver | Kind::LogRemoved => {
+                Run::id_text
+            }
             Kind::NewRepo | Kind::Repo | Kind::LiveRuns => Repo::id_text,
             Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,
@@ -354,7 +396,9 @@ impl Op {
             | Kind::NewTask
             | Kind::Task
             | Kind::LogFollows
-            | Kind::LogEntry
+            | Kind::LogBatch
+            | Kind::TrimLog
+            | Kind::LogNotice
             | Kind::Audit => Task::id_text,
         };
         text(*id)

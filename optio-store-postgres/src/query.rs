@@ -21,7 +21,6 @@ use optio_core::{
     schedule::Schedule,
     store::{Audit, OnlyLive, OutboxEntry, RunQuery, TaskOrder, TaskQuery},
     task::{StateName, Task},
-    transcript::{LogCursor, LogEntry},
     webhook::Webhook,
     workspace::Workspace,
 };
@@ -286,42 +285,14 @@ pub(crate) fn audit(task: TaskId, row: &PgRow) -> Result<Audit> {
     })
 }
 
-pub(crate) fn log(task: TaskId, after: LogCursor, limit: usize) -> Query {
+pub(crate) fn old_logs(ended_before: Timestamp, limit: usize) -> Query {
     Query::new(
-        "SELECT run, seq, body FROM log WHERE task = $1 AND (run, seq) > ($2, $3) \
-         ORDER BY run, seq LIMIT $4",
-        [
-            Cell::Id(task.as_uuid()),
-            Cell::Int(after.run.into()),
-            Cell::count(after.seq),
-            Cell::limit(limit),
-        ],
+        format!(
+            "{} WHERE ended_at < $1 AND NOT log_removed ORDER BY ended_at, id LIMIT $2",
+            select::<Run>()
+        ),
+        [Cell::time(ended_before), Cell::limit(limit)],
     )
-}
-
-pub(crate) fn log_tail(task: TaskId, limit: usize) -> Query {
-    Query::new(
-        "SELECT run, seq, body FROM log WHERE task = $1 ORDER BY run DESC, seq DESC LIMIT $2",
-        [Cell::Id(task.as_uuid()), Cell::limit(limit)],
-    )
-}
-
-pub(crate) fn log_entry(task: TaskId, row: &PgRow) -> Result<LogEntry> {
-    let place = |column| row.try_get::<i64, _>(column).unwrap_or(-1);
-    let (run, seq) = (place(0), place(1));
-    let read: Result<LogEntry, String> = record::body(row, 2);
-    read.and_then(|entry| {
-        if (i64::from(entry.cursor.run), entry.cursor.seq) == (run, seq.unsigned_abs()) {
-            Ok(entry)
-        } else {
-            Err(format!("its body says {}", entry.cursor))
-        }
-    })
-    .map_err(|reason| {
-        let message =
-            format!("log entry {run}.{seq} of {task} in the table log is damaged: {reason}");
-        Error::corrupt(BACKEND, message)
-    })
 }
 
 pub(crate) fn spent(repo: Option<RepoId>, since: Timestamp) -> Query {

@@ -154,6 +154,7 @@ impl Record for Run {
         ("workspace", Type::Id),
         ("started_at", Type::Int),
         ("cost_micros", Type::Int),
+        ("ended_at", Type::Int),
     ];
 
     fn columns(&self) -> Vec<Cell> {
@@ -166,6 +167,7 @@ impl Record for Run {
             Cell::Id(self.workspace.as_uuid()),
             Cell::time(self.started_at),
             Cell::count(self.usage().cost.micros().min(MOST_MICROS)),
+            Cell::maybe(self.ended_at(), Cell::time),
         ]
     }
 
@@ -202,6 +204,7 @@ impl Record for Workspace {
         ("version", Type::Int),
         ("repo", Type::Id),
         ("ordinal", Type::Int),
+        ("takes_runs", Type::Bool),
     ];
 
     fn columns(&self) -> Vec<Cell> {
@@ -210,6 +213,7 @@ impl Record for Workspace {
             Cell::count(self.version),
             Cell::Id(self.repo.as_uuid()),
             Cell::Int(self.ordinal.into()),
+            Cell::Bool(self.state.takes_runs()),
         ]
     }
 

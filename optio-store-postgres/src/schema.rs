@@ -29,6 +29,7 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(vec![
         migration(1, "first", include_str!("schema/0001_first.sql")),
         migration(2, "pauses", include_str!("schema/0002_pauses.sql")),
+        migration(3, "batches", include_str!("schema/0003_batches.sql")),
     ])
 }
 
@@ -99,6 +100,17 @@ pub(crate) async fn found(connection: &mut PgConnection) -> Result<i64, SchemaEr
     .fetch_one(&mut *connection)
     .await
     .map_err(SchemaError::Sql)
+}
+
+/// Brings an empty database to an older schema.
+#[cfg(test)]
+pub(crate) async fn migrate_up_to(connection: &mut PgConnection, version: i64) {
+    let mut migrations: Vec<Migration> = migrator().iter().cloned().collect();
+    migrations.retain(|migration| migration.version <= version);
+    let migrated = Migrator::with_migrations(migrations)
+        .run_direct(None, connection, false)
+        .await;
+    migrated.expect("an empty database");
 }
 
 /// The version of the present schema.

@@ -215,24 +215,27 @@ async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<
     batch::take_turns(connection, jobs)
         .await
         .map_err(Failure::Undone)?;
-    // one that stands alone is as well tried in its own order, for the reason if it fails
-    if jobs.len() < 2 {
-        batch::one_by_one(connection, jobs).await
-    } else {
-        match batch::at_once(connection, jobs).await {
-            Ok(true) => Ok(()),
-            Ok(false) => {
-                run(connection, "ROLLBACK").await.map_err(Failure::Undone)?;
-                transaction = begin(connection).await.map_err(Failure::Undone)?;
-                batch::take_turns(connection, jobs)
-                    .await
-                    .map_err(Failure::Undone)?;
-                batch::one_by_one(connection, jobs).await
-            }
-            Err(error) => Err(error),
+    // one that stands alone needs no savepoint, and is tried in its own order, for the reason if it fails
+    if let [job] = jobs {
+        if !batch::single(connection, job)
+            .await
+            .map_err(Failure::Undone)?
+        {
+            return run(connection, "ROLLBACK").await.map_err(Failure::Undone);
         }
+    } else if !batch::at_once(connection, jobs)
+        .await
+        .map_err(Failure::Undone)?
+    {
+        run(connection, "ROLLBACK").await.map_err(Failure::Undone)?;
+        transaction = begin(connection).await.map_err(Failure::Undone)?;
+        batch::take_turns(connection, jobs)
+            .await
+            .map_err(Failure::Undone)?;
+        batch::one_by_one(connection, jobs)
+            .await
+            .map_err(Failure::Undone)?;
     }
-    .map_err(Failure::Undone)?;
     run(connection, "COMMIT").await.map_err(|error| {
         if is_lost(&error) {
             Failure::InDoubt { transaction, error }

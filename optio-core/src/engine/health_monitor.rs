@@ -43,6 +43,7 @@ impl Optio {
         {
             self.advance(task.id).await?;
         }
+        self.remove_old_logs().await?;
         self.tend_pool().await
     }
 

@@ -13,6 +13,7 @@ mod inquiry;
 mod locks;
 mod pr_watcher;
 mod relay;
+mod retention;
 mod schedule_worker;
 mod settings;
 mod shares;

@@ -69,6 +69,8 @@ pub struct Settings {
     pub sweep_interval: Duration,
     /// How long log entries may gather before they are stored.
     pub log_delay: Duration,
+    /// How long the log of a run that has ended is kept; for ever if none.
+    pub log_retention: Option<Duration>,
     /// Values that are masked in everything that is stored.
     pub secrets: Vec<Secret>,
 }
@@ -91,6 +93,7 @@ impl Settings {
             ticket_interval: Duration::from_secs(60),
             sweep_interval: Duration::from_secs(10),
             log_delay: Duration::from_millis(100),
+            log_retention: None,
             secrets: Vec::new(),
         }
     }

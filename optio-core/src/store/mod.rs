@@ -103,6 +103,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// All outgoing webhooks, by id.
     async fn webhooks(&self) -> Result<Vec<Webhook>>;
 
+    /// Runs that ended before this moment and whose log was not removed, the one that ended first before all others; at
+    /// most `limit`.
+    async fn old_logs(&self, ended_before: Timestamp, limit: usize) -> Result<Vec<Run>>;
+
     /// The pauses of accounts, by name: at most one for each. One whose time has passed is kept until it is lifted.
     async fn pauses(&self) -> Result<Vec<Pause>>;
 }
@@ -166,12 +170,15 @@ pub enum Write {
     },
     /// A repository, new or changed. `Conflict` if another one has the same address.
     Repo(Repo),
-    /// A workspace, new or changed.
+    /// A workspace, new or changed. `Conflict` if it takes runs and another one of its repository that does has its
+    /// ordinal: of two replicas that make room at once one is told.
     Workspace(Workspace),
     /// Forgets a workspace, if its version is the stored one.
     ForgetWorkspace(WorkspaceId, u64),
     /// Log entries of a run of this task, following on without a gap from what is stored. `Conflict` otherwise.
     Log(TaskId, Vec<LogEntry>),
+    /// Removes the log of a run that has ended, or its beginning.
+    RemoveLog(RemovedLog),
     /// A line of a task's history.
     Audit(Audit),
     /// Something to be delivered once this is committed.
@@ -215,6 +222,22 @@ impl Commit {
         self.writes.push(write);
         self
     }
+}
+
+/// The log of a run that has ended, or its beginning, that is to be removed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RemovedLog {
+    /// The run.
+    pub run: RunId,
+    /// Its task.
+    pub task: TaskId,
+    /// Its number in the task.
+    pub number: u32,
+    /// Entries up to this number go, or about as many: a backend that keeps several together may leave the last of them
+    /// for the next time. All of them if none; then the run is none of the [`old_logs`](Store::old_logs) any more.
+    pub through: Option<u64>,
+    /// What says so: the first entry of what is left. None for a log that is empty.
+    pub notice: Option<LogEntry>,
 }
 
 /// Which tasks are asked for. The default asks for all.

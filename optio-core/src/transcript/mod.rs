@@ -72,6 +72,24 @@ pub struct LogEntry {
     pub original: Option<String>,
 }
 
+impl LogEntry {
+    /// What stands in the place of a log that was removed for its age, or of its beginning.
+    #[must_use]
+    pub fn removed(run: u32, at: Timestamp) -> Self {
+        Self {
+            cursor: LogCursor { run, seq: 1 },
+            at,
+            stream: LogStream::Optio,
+            event: TranscriptEvent::System {
+                text: format!(
+                    "The log of run {run} is kept no longer: entries that stood here were removed."
+                ),
+            },
+            original: None,
+        }
+    }
+}
+
 /// Where a log entry came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

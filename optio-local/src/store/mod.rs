@@ -203,6 +203,12 @@ impl Store for SqliteStore {
         query::all_webhooks().records(&self.readers).await
     }
 
+    async fn old_logs(&self, ended_before: Timestamp, limit: usize) -> Result<Vec<Run>> {
+        query::old_logs(ended_before, limit)
+            .records(&self.readers)
+            .await
+    }
+
     async fn pauses(&self) -> Result<Vec<Pause>> {
         let mut pauses: Vec<Pause> = query::all_pauses().records(&self.readers).await?;
         pauses.sort_unstable_by(|a, b| a.account.cmp(&b.account));

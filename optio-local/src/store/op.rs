@@ -12,7 +12,7 @@ use optio_core::{
     repo::Repo,
     run::Run,
     schedule::Schedule,
-    store::{Commit, OutboxEntry, RunGuard, Write},
+    store::{Commit, OutboxEntry, RemovedLog, RunGuard, Write},
     task::Task,
     transcript::LogEntry,
     webhook::Webhook,
@@ -51,6 +51,9 @@ pub(super) enum Kind {
     Lift,
     LogFollows,
     LogEntry,
+    TrimLog,
+    LogNotice,
+    LogRemoved,
     Audit,
     NewOutbox,
     Delivered,
@@ -58,7 +61,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::Guard,
         Self::TicketIsNew,
         Self::NewTask,
@@ -82,6 +85,9 @@ impl Kind {
         Self::Lift,
         Self::LogFollows,
         Self::LogEntry,
+        Self::TrimLog,
+        Self::LogNotice,
+        Self::LogRemoved,
         Self::Audit,
         Self::NewOutbox,
         Self::Delivered,
@@ -178,6 +184,7 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
                 plan_log(task, of_one_run, ops)?;
             }
         }
+        Write::RemoveLog(removed) => plan_removal(&removed, ops)?,
         Write::Audit(audit) => ops.push(Op {
             kind: Kind::Audit,
             key: None,
@@ -256,6 +263,28 @@ fn plan_log(task: TaskId, entries: &[LogEntry], ops: &mut Vec<Op>) -> Result<()>
                 json(entry, "log")?,
             ],
         });
+    }
+    Ok(())
+}
+
+/// Takes the beginning of a log away, and puts a notice in its place.
+fn plan_removal(removed: &RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
+    let log = [
+        Cell::Id(removed.task.as_uuid()),
+        Cell::Int(removed.number.into()),
+    ];
+    let mut push = |kind, cells: Vec<Cell>| {
+        let key = None;
+        ops.push(Op { kind, key, cells });
+    };
+    let through = Cell::count(removed.through.unwrap_or(u64::MAX));
+    push(Kind::TrimLog, [&log[..], &[through]].concat());
+    if let Some(notice) = &removed.notice {
+        let rest = [Cell::count(notice.cursor.seq), json(notice, "log")?];
+        push(Kind::LogNotice, [&log[..], &rest].concat());
+    }
+    if removed.through.is_none() {
+        push(Kind::LogRemoved, vec![Cell::Id(removed.run.as_uuid())]);
     }
     Ok(())
 }
@@ -343,7 +372,9 @@ impl Op {
             };
         };
         let text = match self.kind {
-            Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver => Run::id_text,
+            Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver | Kind::LogRemoved => {
+                Run::id_text
+            }
             Kind::NewRepo | Kind::Repo | Kind::LiveRuns => Repo::id_text,
             Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,
@@ -355,6 +386,8 @@ impl Op {
             | Kind::Task
             | Kind::LogFollows
             | Kind::LogEntry
+            | Kind::TrimLog
+            | Kind::LogNotice
             | Kind::Audit => Task::id_text,
         };
         text(*id)

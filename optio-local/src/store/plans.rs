@@ -97,6 +97,7 @@ async fn no_query_reads_a_whole_table() {
             query::one::<Run>(id()),
             query::repo_by_url(&url),
             query::history(task),
+            query::old_logs(Timestamp::UNIX_EPOCH, 10),
             query::log(task, LogCursor::default(), 10),
             query::log_tail(task, 10),
             query::spent(None, Timestamp::UNIX_EPOCH),

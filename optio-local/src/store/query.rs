@@ -245,6 +245,16 @@ pub(super) fn audit(task: TaskId, row: &SqliteRow) -> Result<Audit> {
     })
 }
 
+pub(super) fn old_logs(ended_before: Timestamp, limit: usize) -> Query {
+    Query::new(
+        format!(
+            "{} WHERE ended_at IS NOT NULL AND ended_at < ? AND log_removed = 0 ORDER BY ended_at, id LIMIT ?",
+            select::<Run>()
+        ),
+        [Cell::time(ended_before), Cell::limit(limit)],
+    )
+}
+
 pub(super) fn log(task: TaskId, after: LogCursor, limit: usize) -> Query {
     Query::new(
         "SELECT run, seq, body FROM log WHERE task = ? AND (run, seq) > (?, ?) \

@@ -151,6 +151,7 @@ impl Record for Run {
         "workspace",
         "started_at",
         "cost_micros",
+        "ended_at",
     ];
 
     fn columns(&self) -> Vec<Cell> {
@@ -163,6 +164,7 @@ impl Record for Run {
             Cell::Id(self.workspace.as_uuid()),
             Cell::time(self.started_at),
             Cell::count(self.usage().cost.micros().min(MOST_MICROS)),
+            Cell::maybe(self.ended_at(), Cell::time),
         ]
     }
 
@@ -190,7 +192,7 @@ impl Record for Repo {
 
 impl Record for Workspace {
     const TABLE: &'static str = "workspaces";
-    const COLUMNS: &'static [&'static str] = &["id", "version", "repo", "ordinal"];
+    const COLUMNS: &'static [&'static str] = &["id", "version", "repo", "ordinal", "takes_runs"];
 
     fn columns(&self) -> Vec<Cell> {
         vec![
@@ -198,6 +200,7 @@ impl Record for Workspace {
             Cell::count(self.version),
             Cell::Id(self.repo.as_uuid()),
             Cell::Int(self.ordinal.into()),
+            Cell::Int(self.state.takes_runs().into()),
         ]
     }
 

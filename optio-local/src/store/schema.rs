@@ -27,6 +27,7 @@ fn migrator() -> Migrator {
     Migrator::with_migrations(vec![
         migration(1, "first", include_str!("schema/0001_first.sql")),
         migration(2, "pauses", include_str!("schema/0002_pauses.sql")),
+        migration(3, "retention", include_str!("schema/0003_retention.sql")),
     ])
 }
 

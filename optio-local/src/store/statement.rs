@@ -97,6 +97,25 @@ fn statement(kind: Kind) -> Statement {
             "log.task = given.column1 AND log.run = given.column2 AND log.seq = given.column3",
         ),
         Kind::LogEntry => insert_into("log", &["task", "run", "seq", "body"]),
+        Kind::TrimLog => Statement {
+            before: "DELETE FROM log WHERE (task, run, seq) IN (SELECT stored.task, stored.run, stored.seq FROM (VALUES "
+                .to_owned(),
+            columns: 3,
+            after: ") AS given CROSS JOIN log AS stored WHERE stored.task = given.column1 \
+                    AND stored.run = given.column2 AND stored.seq <= given.column3)"
+                .to_owned(),
+            expect: Expect::Anything,
+        },
+        Kind::LogNotice => Statement {
+            expect: Expect::Anything,
+            ..insert_into("log", &["task", "run", "seq", "body"])
+        },
+        Kind::LogRemoved => Statement {
+            before: "UPDATE runs SET log_removed = 1 WHERE id IN (VALUES ".to_owned(),
+            columns: 1,
+            after: ")".to_owned(),
+            expect: Expect::Anything,
+        },
         Kind::Audit => insert_into("audit", &["task", "body"]),
         Kind::NewOutbox => insert::<OutboxEntry>(),
         Kind::Delivered => delete("outbox"),

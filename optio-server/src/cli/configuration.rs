@@ -29,6 +29,9 @@ pub(crate) struct ServerFlags {
     /// Spend at most this on all tasks of a day [env: OPTIO_MAX_COST_PER_DAY] [default: no limit]
     #[arg(long, value_name = "USD")]
     max_cost_per_day: Option<String>,
+    /// Keep the logs of runs for so many days after they ended [env: OPTIO_LOG_RETENTION_DAYS] [default: 0, for ever]
+    #[arg(long, value_name = "DAYS")]
+    log_retention_days: Option<String>,
     /// The agent of tasks whose repository names none [env: OPTIO_DEFAULT_AGENT] [default: the only one there is]
     #[arg(long, value_name = "AGENT")]
     default_agent: Option<String>,
@@ -154,6 +157,7 @@ impl ServerFlags {
             (Setting::MaxConcurrent, self.max_concurrent),
             (Setting::RepoPodIdleMs, self.repo_pod_idle_ms),
             (Setting::MaxCostPerDay, self.max_cost_per_day),
+            (Setting::LogRetentionDays, self.log_retention_days),
             (Setting::DefaultAgent, self.default_agent),
             (Setting::Agents, self.agents),
             (Setting::Log, self.log),

@@ -61,6 +61,8 @@ pub struct ServerConfig {
     pub max_concurrent: u32,
     /// How long an idle workspace is kept.
     pub workspace_idle: Duration,
+    /// How long the log of a run that has ended is kept; for ever if none.
+    pub log_retention: Option<Duration>,
     /// What all tasks together may cost in a day (UTC); no limit if none.
     pub max_cost_per_day: Option<Usd>,
     /// The agent of a task whose repository names none.
@@ -183,6 +185,14 @@ impl ServerConfig {
                     |text| text.parse().ok(),
                 )
                 .map_or(Duration::from_mins(10), Duration::from_millis),
+            log_retention: layers
+                .read(
+                    Setting::LogRetentionDays,
+                    "days as a whole number up to 36500, or 0 for ever",
+                    |text| text.parse().ok().filter(|days| *days <= 36_500),
+                )
+                .filter(|days| *days > 0)
+                .map(|days: u64| Duration::from_hours(24 * days)),
             max_cost_per_day: layers.read(
                 Setting::MaxCostPerDay,
                 "US dollars such as 25 or 2.50",

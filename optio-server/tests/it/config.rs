@@ -1,6 +1,6 @@
 //! Configuration: which source wins, and a table of mistakes.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use insta::assert_snapshot;
 use optio_server::config::{ClientConfig, Environment, Given, ServerConfig, Setting};
@@ -43,6 +43,21 @@ fn flags_win_over_the_environment_that_over_the_file_that_over_defaults() {
         config.passed_on
     );
     assert_snapshot!(seen);
+}
+
+#[test]
+fn logs_are_kept_for_ever_unless_it_is_said_for_how_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = (Setting::Data, folder.path().to_str().unwrap());
+    let kept = |days: &[(Setting, &str)]| {
+        let flags = [&[data], days].concat();
+        let config = ServerConfig::load(given(&flags, None), &Environment::default());
+        config.unwrap().log_retention
+    };
+    assert_eq!(kept(&[]), None);
+    assert_eq!(kept(&[(Setting::LogRetentionDays, "0")]), None);
+    let week = Duration::from_secs(7 * 24 * 3600);
+    assert_eq!(kept(&[(Setting::LogRetentionDays, "7")]), Some(week));
 }
 
 #[test]

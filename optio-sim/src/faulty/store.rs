@@ -147,6 +147,11 @@ impl Store for FaultyStore {
         self.link.call("webhooks", self.inner.webhooks()).await
     }
 
+    async fn old_logs(&self, ended_before: Timestamp, limit: usize) -> Result<Vec<Run>> {
+        let work = self.inner.old_logs(ended_before, limit);
+        self.link.call("old_logs", work).await
+    }
+
     async fn pauses(&self) -> Result<Vec<Pause>> {
         self.link.call("pauses", self.inner.pauses()).await
     }

@@ -124,6 +124,10 @@ impl Store for WatchedStore {
         self.inner.webhooks().await
     }
 
+    async fn old_logs(&self, ended_before: Timestamp, limit: usize) -> Result<Vec<Run>> {
+        self.inner.old_logs(ended_before, limit).await
+    }
+
     async fn pauses(&self) -> Result<Vec<Pause>> {
         self.inner.pauses().await
     }

@@ -40,6 +40,15 @@ struct Statement {
 static STATEMENTS: LazyLock<Vec<Statement>> =
     LazyLock::new(|| Kind::ALL.iter().map(|kind| statement(*kind)).collect());
 
+/// The columns of the table of log batches.
+const LOG_BATCH: &[(&str, Type)] = &[
+    ("task", Type::Id),
+    ("run", Type::Int),
+    ("first", Type::Int),
+    ("last", Type::Int),
+    ("body", Type::Bytes),
+];
+
 fn statement(kind: Kind) -> Statement {
     match kind {
         // locked, so that the run cannot change hands before this commit is stored
@@ -118,19 +127,34 @@ fn statement(kind: Kind) -> Statement {
         }
         // not locked: what is in a log stays there
         Kind::LogFollows => found(
-            "log",
+            "log_batches",
             &[Type::Id, Type::Int, Type::Int],
-            "log.task = given.c1 AND log.run = given.c2 AND log.seq = given.c3",
+            "log_batches.task = given.c1 AND log_batches.run = given.c2 AND log_batches.last = given.c3",
         ),
-        Kind::LogEntry => insert_into(
-            "log",
-            &[
-                ("task", Type::Id),
-                ("run", Type::Int),
-                ("seq", Type::Int),
-                ("body", Type::Text),
-            ],
-        ),
+        Kind::LogBatch => insert_into("log_batches", LOG_BATCH),
+        Kind::TrimLog => {
+            let columns = vec![Type::Id, Type::Int, Type::Int];
+            Statement {
+                sql: format!(
+                    "DELETE FROM log_batches USING {} WHERE log_batches.task = given.c1 \
+                     AND log_batches.run = given.c2 AND log_batches.last <= given.c3",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::Anything,
+            }
+        }
+        // what stands there may be a batch that has not gone yet
+        Kind::LogNotice => Statement {
+            expect: Expect::Anything,
+            ..insert_into("log_batches", LOG_BATCH)
+        },
+        Kind::LogRemoved => Statement {
+            sql: "UPDATE runs SET log_removed = true WHERE id = ANY($1::uuid[])".into(),
+            columns: vec![Type::Id],
+            expect: Expect::Anything,
+        },
         Kind::Audit => insert_into("audit", &[("task", Type::Id), ("body", Type::Text)]),
         Kind::NewOutbox => insert::<OutboxEntry>(),
         Kind::Delivered => delete("outbox"),

@@ -6,3 +6,4 @@ mod trouble;
 mod sharing;
 mod plans;
 mod damage;
+mod migrations;

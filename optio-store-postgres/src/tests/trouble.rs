@@ -200,6 +200,47 @@ async fn a_deadlock_with_another_session_is_done_over() {
     }
 }
 
+/// Fails the first three transactions that write a task as a server fails those that it cannot put in an order. A
+/// sequence counts them, for it is not rolled back.
+const CANNOT_ORDER: &str = "CREATE SEQUENCE tries; \
+     CREATE FUNCTION cannot_order() RETURNS trigger LANGUAGE plpgsql AS \
+     $$ BEGIN IF nextval('tries') <= 3 THEN RAISE 'could not serialize access' USING ERRCODE = '40001'; END IF; \
+     RETURN NULL; END $$; \
+     CREATE TRIGGER fails AFTER INSERT ON tasks FOR EACH STATEMENT EXECUTE FUNCTION cannot_order()";
+
+#[tokio::test]
+async fn a_transaction_that_cannot_be_put_in_order_is_done_over() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    database.run(CANNOT_ORDER).await;
+    let commit = new_task(1).with(Write::Audit(sample::audit(1, "submitted")));
+    let (first, second) = tokio::join!(store.commit(commit), store.commit(new_task(2)));
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(store.history(sample::task_id(1)).await.unwrap().len(), 1);
+    let mut connection = database.connection().await;
+    let tries: i64 = sqlx::query_scalar("SELECT last_value FROM tries")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert!(tries > 3, "{tries}");
+}
+
+#[tokio::test]
+async fn what_can_never_be_put_in_order_is_unavailable_for_now() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    let never = CANNOT_ORDER.replace("<= 3", "<= 1000");
+    database.run(&never).await;
+    let error = store.commit(new_task(1)).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.retry()),
+        (ErrorKind::Unavailable, Retry::Later)
+    );
+    assert!(error.message().contains("others kept changing"), "{error}");
+    assert!(store.task(sample::task_id(1)).await.is_err());
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_unavailable_and_the_password_stays_unsaid() {
     let url = "postgres://optio:hunter2@127.0.0.1:1/optio";

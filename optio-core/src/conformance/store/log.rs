@@ -11,7 +11,8 @@ use crate::{
     error::ErrorKind::Conflict,
     failure::ReportedError,
     money::{Usage, Usd},
-    store::Write,
+    run::{RunOutcome, RunPhase},
+    store::{Commit, RemovedLog, Write},
     transcript::{LogCursor, LogEntry, LogStream, PlanItem, SessionId, TranscriptEvent, UsageOf},
 };
 
@@ -36,6 +37,97 @@ pub async fn log_entries_of_a_run_follow_on_without_a_gap(store: &Store) {
         page(store, (0, 0), 100).await,
         [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]
     );
+}
+
+/// In steps, or at once; other runs and other tasks keep theirs.
+pub async fn a_log_is_removed_from_its_beginning_and_says_so(store: &Store) {
+    for seq in 1..=6 {
+        append(store, 1, &[(1, seq)]).await.expect("commit");
+    }
+    append(store, 1, &[(2, 1), (2, 2)]).await.expect("commit");
+    append(store, 2, &[(1, 1)]).await.expect("commit");
+    let remove = async |through, notice| {
+        let removed = RemovedLog {
+            run: sample::run_id(1),
+            task: sample::task_id(1),
+            number: 1,
+            through,
+            notice,
+        };
+        store.put([Write::RemoveLog(removed)]).await;
+    };
+    let notice = LogEntry::removed(1, sample::at(100));
+    let rest = [(2, 1), (2, 2)];
+    for (through, left) in [
+        (Some(4), &[(1, 1), (1, 5), (1, 6)][..]),
+        (Some(4), &[(1, 1), (1, 5), (1, 6)]),
+        (Some(5), &[(1, 1), (1, 6)]),
+        (None, &[(1, 1)]),
+        (None, &[(1, 1)]),
+    ] {
+        remove(through, Some(notice.clone())).await;
+        let expected = [left, &rest].concat();
+        assert_eq!(page(store, (0, 0), 100).await, expected, "{through:?}");
+        let log = store
+            .port()
+            .log(sample::task_id(1), LogCursor::default(), 1);
+        assert_eq!(log.await.expect("log"), [notice.clone()]);
+        let tail = store.port().log_tail(sample::task_id(1), 100).await;
+        assert_eq!(cursors(&tail.expect("log_tail")), expected);
+    }
+    // who stood in the middle reads on behind what is gone
+    assert_eq!(page(store, (1, 3), 100).await, rest);
+    let other = store
+        .port()
+        .log(sample::task_id(2), LogCursor::default(), 9);
+    assert_eq!(cursors(&other.await.expect("log")), [(1, 1)]);
+}
+
+/// Those that have ended, the one that ended first before all others.
+pub async fn runs_with_old_logs_are_found_until_those_are_removed(store: &Store) {
+    let ended = |n: u64, at: u64| {
+        let mut run = sample::run(n, n);
+        run.phase = RunPhase::Ended {
+            outcome: RunOutcome::Cancelled { rescue: None },
+            at: sample::at(at),
+        };
+        run
+    };
+    let runs = [ended(1, 30), ended(2, 10), ended(3, 20), sample::run(4, 4)];
+    store.put(runs.map(Write::NewRun)).await;
+    let old = async |before, limit| {
+        let old = store.port().old_logs(sample::at(before), limit).await;
+        let old = old.expect("old_logs").into_iter().map(|run| run.id);
+        old.collect::<Vec<_>>()
+    };
+    let ids = |ns: &[u64]| ns.iter().map(|n| sample::run_id(*n)).collect::<Vec<_>>();
+    assert_eq!(old(10, 9).await, ids(&[]));
+    assert_eq!(old(30, 9).await, ids(&[2, 3]));
+    assert_eq!(old(31, 9).await, ids(&[2, 3, 1]));
+    assert_eq!(old(31, 2).await, ids(&[2, 3]));
+    assert_eq!(old(31, 0).await, ids(&[]));
+    let remove = |n: u64, through| RemovedLog {
+        run: sample::run_id(n),
+        task: sample::task_id(n),
+        number: 1,
+        through,
+        notice: None,
+    };
+    store
+        .put([
+            Write::RemoveLog(remove(2, Some(1))),
+            Write::RemoveLog(remove(3, None)),
+        ])
+        .await;
+    assert_eq!(old(99, 9).await, ids(&[2, 1]));
+    // one that was live when it was stored as well
+    let live = sample::run(4, 4);
+    let mut gone = live.clone();
+    gone.phase = ended(4, 5).phase;
+    let commit = Commit::new().guarded(live.id, live.epoch);
+    let committed = store.port().commit(commit.with(Write::Run(gone))).await;
+    committed.expect("commit");
+    assert_eq!(old(99, 9).await, ids(&[4, 2, 1]));
 }
 
 /// Pages join without gap or double, over the border between runs.

@@ -35,6 +35,7 @@ macro_rules! store_conformance {
                 a_repository_is_found_by_every_spelling_of_its_address
                 two_repositories_cannot_share_an_address
                 workspaces_come_by_repository_and_ordinal_until_they_are_forgotten
+                two_workspaces_that_take_runs_cannot_share_a_place
                 schedules_and_webhooks_are_kept_until_they_are_forgotten
                 history_is_kept_in_the_order_of_its_writing
 
@@ -60,6 +61,8 @@ macro_rules! store_conformance {
                 tasks_are_paged_in_either_order
                 tasks_are_counted_by_state
 
+                a_log_is_removed_from_its_beginning_and_says_so
+                runs_with_old_logs_are_found_until_those_are_removed
                 log_entries_of_a_run_follow_on_without_a_gap
                 a_log_is_read_in_pages_behind_a_cursor
                 the_tail_of_a_log_is_its_last_entries_ascending

@@ -13,7 +13,7 @@ use crate::{
     store::{TaskQuery, Write},
     task::{Attempts, Blocking, Cause, CauseKind, StateName, TaskRole, TicketRef},
     transcript::{LogCursor, SessionId},
-    workspace::{WorkspacePath, WorkspaceState},
+    workspace::{Workspace, WorkspacePath, WorkspaceState},
     worktree::{Worktree, WorktreeState},
 };
 
@@ -239,6 +239,52 @@ pub async fn workspaces_come_by_repository_and_ordinal_until_they_are_forgotten(
     let left = store.port().workspaces().await.expect("workspaces");
     let ids: Vec<_> = left.iter().map(|workspace| workspace.id).collect();
     assert_eq!(ids, [3, 1, 4].map(sample::workspace_id));
+}
+
+/// Of those that take runs: who is on its way out, or lost, stands in nobody's way.
+pub async fn two_workspaces_that_take_runs_cannot_share_a_place(store: &Store) {
+    let at_place = |n, state: WorkspaceState| Workspace {
+        ordinal: 0,
+        state,
+        ..sample::workspace(n)
+    };
+    let lost = || WorkspaceState::Lost {
+        failure: sample::failure(),
+    };
+    let put = async |workspace: &Workspace, version| {
+        let workspace = Workspace {
+            version,
+            ..workspace.clone()
+        };
+        store.write([Write::Workspace(workspace)]).await
+    };
+    let mut first = at_place(1, WorkspaceState::Creating);
+    put(&first, 0).await.expect("the first");
+    let second = at_place(2, WorkspaceState::Creating);
+    assert_eq!(refused(put(&second, 0).await), Conflict);
+    first.state = WorkspaceState::Ready;
+    put(&first, 1).await.expect("the first again");
+    let mut elsewhere = at_place(3, WorkspaceState::Ready);
+    elsewhere.repo = sample::repo_id(2);
+    put(&elsewhere, 0).await.expect("another repository");
+    for (n, state) in [(4, lost()), (5, WorkspaceState::Removing)] {
+        put(&at_place(n, state), 0).await.expect("it takes no runs");
+        let back = at_place(n, WorkspaceState::Ready);
+        assert_eq!(refused(put(&back, 1).await), Conflict);
+    }
+    // in one commit as well, and all of it is left out
+    let both = [6, 7].map(|n| at_place(n, WorkspaceState::Creating));
+    let both = both.map(|workspace| {
+        Write::Workspace(Workspace {
+            ordinal: 9,
+            ..workspace
+        })
+    });
+    assert_eq!(refused(store.write(both).await), Conflict);
+    first.state = lost();
+    put(&first, 2).await.expect("the first is lost");
+    put(&second, 0).await.expect("its place is free");
+    assert_eq!(store.port().workspaces().await.expect("all").len(), 5);
 }
 
 /// They come by id; forgetting what is gone is no error.

@@ -8,7 +8,7 @@ use crate::{
     repo::Repo,
     run::Run,
     schedule::Schedule,
-    store::{Commit, OutboxEntry, RunGuard, Write},
+    store::{Commit, OutboxEntry, RemovedLog, RunGuard, Write},
     task::Task,
     transcript::{LogCursor, LogEntry},
     webhook::Webhook,
@@ -49,7 +49,10 @@ impl State {
                 self.address_is_free(&repo)?;
                 self.put(|state| &mut state.repos, repo)
             }
-            Write::Workspace(workspace) => self.put(|state| &mut state.workspaces, workspace),
+            Write::Workspace(workspace) => {
+                self.place_is_free(&workspace)?;
+                self.put(|state| &mut state.workspaces, workspace)
+            }
             Write::Schedule(schedule) => self.put(|state| &mut state.schedules, schedule),
             Write::Webhook(webhook) => self.put(|state| &mut state.webhooks, webhook),
             Write::NewRun(run) => {
@@ -124,6 +127,7 @@ impl State {
                 Ok(self.set(|state| &mut state.pauses, account, None))
             }
             Write::Log(task, entries) => self.append(task, entries),
+            Write::RemoveLog(removed) => Ok(self.remove_log(removed)),
             Write::Audit(audit) => {
                 let task = audit.task;
                 self.history.entry(task).or_default().push(audit);
@@ -211,6 +215,37 @@ impl State {
             Some(other) => Err(conflict(format!("{} is {} already", repo.url, other.id))),
             None => Ok(()),
         }
+    }
+
+    fn place_is_free(&self, workspace: &Workspace) -> Result<()> {
+        let in_the_way = |other: &&Workspace| {
+            other.id != workspace.id
+                && (other.repo, other.ordinal) == (workspace.repo, workspace.ordinal)
+                && other.state.takes_runs()
+        };
+        match self.workspaces.values().find(in_the_way) {
+            Some(other) if workspace.state.takes_runs() => Err(conflict(format!(
+                "{} has the place of {} already",
+                other.id, workspace.id
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove_log(&mut self, removed: RemovedLog) -> Undo {
+        let (run, task) = (removed.run, removed.task);
+        let log = self.logs.entry(task).or_default();
+        let before = log.clone();
+        let last = removed.through.unwrap_or(u64::MAX);
+        log.retain(|at, _| at.run != removed.number || at.seq > last);
+        log.extend(removed.notice.map(|notice| (notice.cursor, notice)));
+        let whole = removed.through.is_none() && self.removed_logs.insert(run);
+        Box::new(move |state| {
+            state.logs.insert(task, before);
+            if whole {
+                state.removed_logs.remove(&run);
+            }
+        })
     }
 
     fn append(&mut self, task: crate::id::TaskId, entries: Vec<LogEntry>) -> Result<Undo> {

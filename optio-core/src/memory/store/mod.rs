@@ -3,7 +3,7 @@
 mod commit;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -44,6 +44,7 @@ struct State {
     webhooks: BTreeMap<WebhookId, Webhook>,
     history: BTreeMap<TaskId, Vec<Audit>>,
     logs: BTreeMap<TaskId, BTreeMap<LogCursor, LogEntry>>,
+    removed_logs: BTreeSet<RunId>,
     outbox: BTreeMap<OutboxId, Outgoing>,
     leases: BTreeMap<String, Lease>,
     pauses: BTreeMap<AccountName, Pause>,
@@ -236,6 +237,18 @@ impl Store for MemoryStore {
 
     async fn webhooks(&self) -> Result<Vec<Webhook>> {
         Ok(self.state().webhooks.values().cloned().collect())
+    }
+
+    async fn old_logs(&self, ended_before: Timestamp, limit: usize) -> Result<Vec<Run>> {
+        let state = self.state();
+        let mut old: Vec<(Timestamp, &Run)> = (state.runs.values())
+            .filter(|run| !state.removed_logs.contains(&run.id))
+            .filter_map(|run| Some((run.ended_at()?, run)))
+            .filter(|(ended_at, _)| *ended_at < ended_before)
+            .collect();
+        old.sort_by_key(|(ended_at, run)| (*ended_at, run.id));
+        let old = old.into_iter().take(limit);
+        Ok(old.map(|(_, run)| run.clone()).collect())
     }
 
     async fn pauses(&self) -> Result<Vec<Pause>> {

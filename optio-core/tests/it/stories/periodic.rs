@@ -46,6 +46,47 @@ async fn a_schedule_makes_one_task_each_time_over_any_number_of_workers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_old_log_goes_and_says_so() {
+    let day = Duration::from_secs(24 * 3600);
+    let world = World::with(auto_merge(), |settings| {
+        settings.log_retention = Some(day);
+    })
+    .await;
+    // more than what goes in one step
+    world.agents_do(|run| {
+        let mut steps: Vec<Step> = (0..6_000).map(|n| Step::say(format!("line {n}"))).collect();
+        steps.extend(diligent(run));
+        steps
+    });
+    let task = world.submit("Say much").await;
+    let _running = world.run();
+    world.until(task, StateName::Completed).await;
+    let log = || world.engine.store().log(task, LogCursor::default(), 9_000);
+    let whole = log().await.unwrap();
+    assert!(whole.len() > 6_000);
+    tokio::time::sleep(day - Duration::from_secs(3600)).await;
+    assert_eq!(log().await.unwrap(), whole);
+
+    let later = world.submit("Say much again").await;
+    world.until(later, StateName::Completed).await;
+    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+    let left = log().await.unwrap();
+    let shown: Vec<_> = left
+        .iter()
+        .map(|entry| format!("{} {:?}", entry.cursor, entry.event))
+        .collect();
+    assert_snapshot!(shown.join("\n"), @r#"
+    1.1 System { text: "The log of run 1 is kept no longer: entries that stood here were removed." }
+    "#);
+    // who reads on from the middle is not told of an error, and the other task keeps its log
+    let after = whole[3_000].cursor;
+    let rest = world.engine.store().log(task, after, 9).await.unwrap();
+    assert_eq!(rest, []);
+    let other = world.engine.store().log(later, LogCursor::default(), 9_000);
+    assert!(other.await.unwrap().len() > 6_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_waits_for_those_it_depends_on() {
     let world = World::new(auto_merge()).await;
     let first = world.submit("First").await;

@@ -4,8 +4,10 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use optio_core::{
     ErrorKind,
-    run::WorkerId,
-    store::{Commit, Sharing, Store, Write},
+    conformance::sample,
+    run::{RunOutcome, RunPhase, WorkerId},
+    store::{Commit, RunQuery, Sharing, Store, Write},
+    workspace::WorkspaceState,
 };
 use optio_local::SqliteStore;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -62,6 +64,53 @@ async fn a_second_optio_is_told_who_has_the_folder() {
     );
 }
 
+/// What schemas 1 and 2 have written: two workspaces in one place, and a run that has ended.
+#[tokio::test]
+async fn what_an_older_schema_holds_is_there_in_the_present_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("optio.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let mut ended = sample::run(2, 1);
+    ended.phase = RunPhase::Ended {
+        outcome: RunOutcome::Cancelled { rescue: None },
+        at: sample::at(90),
+    };
+    let mut lost = sample::workspace(3);
+    lost.state = WorkspaceState::Lost {
+        failure: sample::failure(),
+    };
+    let mut commit = Commit::new()
+        .with(Write::NewRun(sample::run(1, 1)))
+        .with(Write::NewRun(ended));
+    for workspace in [sample::workspace(1), sample::workspace(2), lost] {
+        commit = commit.with(Write::Workspace(workspace));
+    }
+    store.commit(commit).await.unwrap();
+    store.close().await;
+    // back to what it was before the third
+    for undo in [
+        "DROP INDEX workspaces_by_place",
+        "DROP INDEX runs_with_log_by_end",
+        "ALTER TABLE workspaces DROP COLUMN takes_runs",
+        "ALTER TABLE runs DROP COLUMN ended_at",
+        "ALTER TABLE runs DROP COLUMN log_removed",
+        "DELETE FROM _sqlx_migrations WHERE version = 3",
+        "UPDATE workspaces SET ordinal = 0, body = json_set(body, '$.ordinal', 0)",
+    ] {
+        edit(&path, undo).await;
+    }
+    let store = SqliteStore::open(&path).await.unwrap();
+    let places: Vec<_> = (store.workspaces().await.unwrap().into_iter())
+        .map(|workspace| (workspace.id, workspace.ordinal))
+        .collect();
+    let place = |n, ordinal| (sample::workspace_id(n), ordinal);
+    assert_eq!(places, [place(1, 0), place(3, 0), place(2, 1)]);
+    assert_eq!(store.runs(&RunQuery::default()).await.unwrap().len(), 2);
+    let old = store.old_logs(sample::at(91), 9).await.unwrap();
+    assert_eq!(old[0].id, sample::run_id(2));
+    store.close().await;
+}
+
 #[tokio::test]
 async fn what_will_not_do_is_refused_with_the_way_out_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -104,7 +153,7 @@ async fn what_will_not_do_is_refused_with_the_way_out_and_left_alone() {
     Invalid: the data folder DATA/file cannot be made or written (File exists (os error 17)): give this user the right to, or choose another folder
     Invalid: DATA/folder.db is a folder: expected the path of a database file, such as DATA/folder.db/optio.db
     Invalid: the database DATA/other.db belongs to another program: choose another file
-    Unsupported: the database DATA/newer.db was written by a newer optio (schema 7, this one knows 2): use that version, or another data folder
+    Unsupported: the database DATA/newer.db was written by a newer optio (schema 7, this one knows 3): use that version, or another data folder
     Corrupt: the database DATA/altered.db has another schema 1 than was released: restore it from a backup, or move it away to start afresh
     Corrupt: the database DATA/cut.db cannot be used, it is damaged or no database (database disk image is malformed, code 11): restore it from a backup, or move it away to start afresh
     ");
@@ -176,6 +225,11 @@ async fn a_released_schema_never_changes() {
             2,
             "pauses",
             "d42f6c0d7f5fdadf",
+        ),
+        (
+            3,
+            "retention",
+            "006bca19f9b3e1a5",
         ),
     ]
     "#);

@@ -1,0 +1,55 @@
+//! Retention: the logs of runs that ended long ago go, in steps that hold nobody up.
+
+use super::Optio;
+use crate::{
+    clock::{Timestamp, earlier},
+    error::Result,
+    run::Run,
+    store::{Commit, RemovedLog, Write},
+    transcript::LogEntry,
+};
+
+/// How many logs go in one look, at most. What is left waits for the next one.
+const LOGS_AT_ONCE: usize = 200;
+/// How many entries go in one commit, or about as many.
+const ENTRIES_AT_ONCE: u64 = 5_000;
+
+impl Optio {
+    /// Removes the logs that are kept no longer.
+    pub(crate) async fn remove_old_logs(&self) -> Result<()> {
+        let Some(kept) = self.settings().log_retention else {
+            return Ok(());
+        };
+        let now = self.now();
+        let old = self
+            .store()
+            .old_logs(earlier(now, kept), LOGS_AT_ONCE)
+            .await?;
+        for run in &old {
+            self.remove_log(run, now).await?;
+        }
+        if !old.is_empty() {
+            tracing::info!(runs = old.len(), "logs removed that are kept no longer");
+        }
+        Ok(())
+    }
+
+    async fn remove_log(&self, run: &Run, now: Timestamp) -> Result<()> {
+        let last = run.progress.seq;
+        let mut through = Some(ENTRIES_AT_ONCE);
+        while through.is_some() {
+            through = through.filter(|through| *through < last);
+            let removed = RemovedLog {
+                run: run.id,
+                task: run.task,
+                number: run.number,
+                through,
+                notice: (last > 0).then(|| LogEntry::removed(run.number, now)),
+            };
+            let commit = Commit::new().with(Write::RemoveLog(removed));
+            self.store().commit(commit).await?;
+            through = through.map(|through| through + ENTRIES_AT_ONCE);
+        }
+        Ok(())
+    }
+}
