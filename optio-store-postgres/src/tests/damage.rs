@@ -132,7 +132,7 @@ async fn a_half_filled_row_is_named() {
     insta::assert_snapshot!(shown.join("\n"), @"
     run_01j0000001e008000000000001 in the table runs is damaged: its column live holds false, its body true
     run_01j0000001e008000000000001 in the table runs is damaged: its column ended_at holds 5, its body nothing
-    run_01j0000001e008000000000001 in the table runs is damaged: its body cannot be read (missing field `lease` at line 1 column 802)
+    run_01j0000001e008000000000001 in the table runs is damaged: its body cannot be read (missing field `lease` at line 1 column 826)
     run_01j0000001e008000000000001 in the table runs is damaged: its body cannot be read (EOF while parsing a value at line 1 column 0)
     ws_01j0000001e008000000000001 in the table workspaces is damaged: its column takes_runs holds false, its body true
     ws_01j0000001e008000000000001 in the table workspaces is damaged: its column ordinal holds 9, its body 1
