@@ -27,8 +27,8 @@ pub(super) const SHELL: &str = "/bin/sh";
 /// namespace, what its first process wrote is believed: without a code, it was killed.
 ///
 /// If there is a `pipe`, the command's input stays open: a second shell copies what is in `stdin`, and what comes to be in
-/// it, into the pipe, until it finds that the input was ended. It sleeps until somebody rings the `bell`, and goes with
-/// the command at the latest.
+/// it, into the pipe, until it finds that the input was ended. It sleeps until somebody rings the `bell`. When the command
+/// has ended it is told so in the same way, and not by a signal: its process id may be another's by then.
 const SUPERVISE: &str = r#"
 run=$1
 shift
@@ -58,7 +58,9 @@ if [ -p "$run/pipe" ]; then
     feed >"$run/pipe" 3>&- &
     (exec "$@" <"$run/pipe" 2>&3 3>&-)
     code=$?
-    kill "$!"
+    : >"$run/input.end"
+    : <>"$run/pipe"
+    echo 1<>"$run/bell"
 else
     (exec "$@" 2>&3 3>&-)
     code=$?

@@ -1,5 +1,7 @@
 //! Ending runs: nothing of them is left, wherever it went.
 
+use optio_core::runtime::Input;
+
 use super::*;
 
 async fn first_line(world: &World, run: RunId) -> Box<dyn Output> {
@@ -184,4 +186,34 @@ async fn what_was_never_started_is_not_found_but_may_be_killed() {
     assert_eq!(kind(spawned), ErrorKind::NotFound);
     world.kill(run, Duration::ZERO).await;
     world.runtime.forget(world.workspace, run).await.unwrap();
+}
+
+/// Who copied the input goes too, by being told and not by a signal: whether the command reads to the end, reads
+/// nothing and ends, or is killed before anything was ended.
+#[tokio::test]
+async fn nothing_is_left_of_a_run_whose_input_was_open() {
+    let large = "x".repeat(1 << 20);
+    for mode in MODES {
+        let world = World::new(mode).await;
+        for script in ["cat >/dev/null", "exit 3", "echo ready; exec sleep 300"] {
+            let command = sh(script).stdin(large.clone()).open_stdin();
+            let run = world.spawn(command).await;
+            match script {
+                "cat >/dev/null" => world
+                    .runtime
+                    .feed(world.workspace, run, Input::End)
+                    .await
+                    .unwrap(),
+                "exit 3" => {}
+                _ => {
+                    first_line(&world, run).await;
+                    world.kill(run, PATIENCE).await;
+                }
+            }
+            let ended = world.read_all(run).await.status;
+            assert!(ended.is_some(), "{script}");
+            let marker = format!("OPTIO_RUN={run}");
+            until(script, || processes_with(&marker) == NONE).await;
+        }
+    }
 }
