@@ -32,6 +32,7 @@ pub use self::{
     inquiry::{LogFollower, Why},
     settings::{Limits, Settings},
     task_worker::Ticked,
+    transcript::{LineSplitter, MAX_LINE},
 };
 use self::{change::Change, locks::TaskLocks, shares::Shares};
 use crate::{

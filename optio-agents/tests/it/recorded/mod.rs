@@ -8,6 +8,7 @@ mod lines;
 pub(crate) mod manifests;
 mod opencode;
 mod refusals;
+mod streams;
 mod traps;
 
 use std::{fmt::Write as _, path::Path, sync::LazyLock};

@@ -1,11 +1,11 @@
 //! Bytes in, at any boundary; complete lines out.
 
 /// The longest line that is kept whole, in bytes.
-pub(crate) const MAX_LINE: usize = 1 << 20;
+pub const MAX_LINE: usize = 1 << 20;
 
 /// Splits a stream into lines, with bounded memory and a position to go on from after a crash.
 #[derive(Debug)]
-pub(crate) struct LineSplitter {
+pub struct LineSplitter {
     /// The longest line that is kept whole.
     limit: usize,
     /// The beginning of a line whose end has not come yet; at most `limit` bytes of it.
@@ -22,11 +22,14 @@ pub(crate) struct LineSplitter {
 
 impl LineSplitter {
     /// Splits a stream from this offset on, which is the start of a line.
-    pub(crate) fn new(offset: u64) -> Self {
+    #[must_use]
+    pub fn new(offset: u64) -> Self {
         Self::with_limit(offset, MAX_LINE)
     }
 
-    fn with_limit(offset: u64, limit: usize) -> Self {
+    /// The same with another limit than [`MAX_LINE`].
+    #[must_use]
+    pub fn with_limit(offset: u64, limit: usize) -> Self {
         Self {
             limit,
             open: Vec::new(),
@@ -39,7 +42,7 @@ impl LineSplitter {
 
     /// More of the stream: the lines that are complete with it, without their ends. Bytes that are not UTF-8 are
     /// replaced; of a line that is too long the beginning is given, with a mark that says how much is missing.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+    pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let mut lines = Vec::new();
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
@@ -54,15 +57,22 @@ impl LineSplitter {
     }
 
     /// The stream has ended: its last line, if that has no end of its own.
-    pub(crate) fn finish(&mut self) -> Option<String> {
+    pub fn finish(&mut self) -> Option<String> {
         let line = (self.seen > self.consumed).then(|| self.take());
         self.consumed = self.seen;
         line
     }
 
     /// The offset right behind the last line that was given out: reading can go on there.
-    pub(crate) fn consumed(&self) -> u64 {
+    #[must_use]
+    pub fn consumed(&self) -> u64 {
         self.consumed
+    }
+
+    /// How many bytes wait for the end of their line: never more than the limit.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.open.len()
     }
 
     fn keep(&mut self, bytes: &[u8]) {

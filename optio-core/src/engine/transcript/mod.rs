@@ -5,8 +5,8 @@ mod batch;
 mod lines;
 mod translate;
 
+pub use self::lines::{LineSplitter, MAX_LINE};
 pub(crate) use self::{
     batch::Batch,
-    lines::LineSplitter,
     translate::{Translated, Translator},
 };

@@ -1,0 +1,161 @@
+//! How many megabytes per second does each adapter turn into events?
+//!
+//! Lines of real recordings, with what agents say and tools give back made as long as it is in real work: prose of some
+//! hundred bytes, source code of up to four kilobytes. The peer is the least that a reader in Rust can do with the same
+//! lines: serde_json into a struct of what stands there, borrowed, with nothing copied and nothing unescaped.
+
+use std::{borrow::Cow, path::Path};
+
+use anyhow::{Context, Result, ensure};
+use optio_agents::{
+    claude_code::ClaudeCode, codex::Codex, command_agent::CommandAgent, copilot::Copilot,
+    gemini::Gemini, opencode::OpenCode,
+};
+use optio_benches::{Report, Row, Target, median};
+use optio_core::agent::Agent;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use tokio::time::Instant;
+
+const MEGABYTES: usize = 20;
+const REPEATS: usize = 5;
+
+fn main() -> Result<()> {
+    let mut report = Report::begin("adapters", "megabytes per second from lines to events")?;
+    let qwen = CommandAgent::parse(include_str!("../optio-agents/manifests/qwen.toml"))?;
+    let agents: [(&str, Box<dyn Agent>); 6] = [
+        ("claude", Box::new(ClaudeCode::default())),
+        ("codex", Box::new(Codex::default())),
+        ("gemini", Box::new(Gemini::default())),
+        ("opencode", Box::new(OpenCode::default())),
+        ("copilot", Box::new(Copilot::default())),
+        ("qwen", Box::new(qwen)),
+    ];
+    for (name, agent) in agents {
+        let lines = lines(name)?;
+        let (mut ours, mut typed) = (Vec::new(), Vec::new());
+        for _ in 0..REPEATS {
+            typed.push(read_typed(&lines)?);
+            ours.push(read_by(&*agent, &lines)?);
+        }
+        let what = match name {
+            "qwen" => "qwen, by its manifest",
+            name => name,
+        };
+        report.row(
+            Row::rate(what, median(ours), "MB/s")
+                .against("typed serde_json, borrowed", median(typed))
+                .target(Target::Ratio(0.6)),
+        );
+    }
+    report.end()
+}
+
+/// Lines of a recording over and over, with long texts in them.
+fn lines(agent: &str) -> Result<Vec<String>> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../optio-agents/tests/fixtures")
+        .join(agent)
+        .join("multi-tool.ndjson");
+    let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let templates: Vec<Value> = text
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    ensure!(
+        !templates.is_empty(),
+        "there is nothing in {}",
+        file.display()
+    );
+    let (mut lines, mut size, mut turn) = (Vec::new(), 0, 0);
+    while size < MEGABYTES * 1_000_000 {
+        for template in &templates {
+            turn += 1;
+            let mut line = template.clone();
+            lengthen(&mut line, turn);
+            let line = line.to_string();
+            size += line.len();
+            lines.push(line);
+        }
+    }
+    Ok(lines)
+}
+
+/// Makes what was said and what tools gave back as long as in real work.
+fn lengthen(value: &mut Value, turn: usize) {
+    let source = "    let total: u64 = rows.iter().map(|row| row.amount(\"net\")).sum();\n";
+    let prose = "The sum is taken before the filter, so it counts rows that were dropped. ";
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(|value| lengthen(value, turn)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match (name.as_str(), value) {
+                    ("text" | "thinking", Value::String(text)) => {
+                        *text = prose.repeat(1 + turn % 5)
+                    }
+                    (
+                        "output" | "content" | "stdout" | "aggregated_output" | "detailedContent"
+                        | "file_text",
+                        Value::String(text),
+                    ) => *text = source.repeat(1 + turn * 7 % 60),
+                    (_, value) => lengthen(value, turn),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// As much as a reader has to know of a line.
+#[derive(Deserialize)]
+struct Typed<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    item: Option<&'a RawValue>,
+    #[serde(borrow)]
+    part: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output: Option<&'a RawValue>,
+}
+
+fn megabytes(lines: &[String]) -> f64 {
+    let bytes: usize = lines.iter().map(String::len).sum();
+    #[expect(clippy::cast_precision_loss, reason = "megabytes")]
+    let bytes = bytes as f64;
+    bytes / 1e6
+}
+
+fn read_typed(lines: &[String]) -> Result<f64> {
+    let start = Instant::now();
+    let mut seen = 0;
+    for line in lines {
+        let line: Typed<'_> = serde_json::from_str(line)?;
+        let payload = [line.message, line.item, line.part, line.data]
+            .into_iter()
+            .chain([line.content, line.parameters, line.output])
+            .flatten();
+        seen += line.kind.len() + payload.map(|raw| raw.get().len()).sum::<usize>();
+    }
+    ensure!(std::hint::black_box(seen) > 0, "nothing was read");
+    Ok(megabytes(lines) / start.elapsed().as_secs_f64())
+}
+
+fn read_by(agent: &dyn Agent, lines: &[String]) -> Result<f64> {
+    let start = Instant::now();
+    let mut seen = 0;
+    for line in lines {
+        seen += std::hint::black_box(agent.read_line(line)).len();
+    }
+    ensure!(seen >= lines.len(), "a line was lost");
+    Ok(megabytes(lines) / start.elapsed().as_secs_f64())
+}
