@@ -16,7 +16,7 @@ use tokio::process::Command;
 
 use crate::{
     git::Bare,
-    room::Room,
+    room::{Room, until},
     server::{self, Server},
 };
 
@@ -120,10 +120,19 @@ async fn repositories_settings_and_agents_that_do_not_exist_are_refused() {
 async fn tasks_that_wait_for_each_other_are_refused() {
     let room = Room::new();
     let bare = Bare::new(&room, "shop");
-    let server = room.serve().await;
+    let server = room.serve_with(&["--max-concurrent", "1"]).await;
     let repo = server.add_repo(&bare.path, json!({})).await;
+    // it has the only place, so that none of the others is started
     let gate = format!("wait-file {}", room.at("never").display());
-    let first = server.add_task(&repo, "First", &gate).await;
+    let busy = server.add_task(&repo, "Zeroth", &gate).await;
+    until("a task at work", || async {
+        let state = server.task(&busy).await.state;
+        (state == StateName::Running)
+            .then_some(())
+            .ok_or(state.to_string())
+    })
+    .await;
+    let first = server.add_task(&repo, "First", "say hello").await;
     let wish = json!({"repo": repo, "title": "Second", "dependsOn": [first]});
     let second = server.post(&["api", "tasks"], &wish).await.unwrap()["id"].clone();
     let back = json!({"dependsOn": [second]});
