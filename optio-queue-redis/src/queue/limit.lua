@@ -5,6 +5,7 @@ for _, repo in ipairs(call('SMEMBERS', LIMITED)) do
 end
 call('DEL', LIMITED)
 call('HSET', LIMITS, 'global', ARGV[1], 'per_repo', ARGV[2])
+global, per_repo = nil, nil -- read again
 for i = 3, #ARGV, 2 do
   call('SADD', LIMITED, ARGV[i])
   call('HSET', REPO .. ARGV[i], 'limit', ARGV[i + 1])

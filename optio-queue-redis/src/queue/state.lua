@@ -64,8 +64,15 @@ local function claim_parts(claim)
   return token, string.sub(rest, 1, length), string.sub(rest, length + 2)
 end
 
-local function global_limit()
-  return tonumber(call('HGET', LIMITS, 'global') or DEFAULT_GLOBAL)
+local global, per_repo
+
+-- The limits of all and of each repository without one of its own.
+local function limits()
+  if not global then
+    local set = call('HMGET', LIMITS, 'global', 'per_repo')
+    global, per_repo = tonumber(set[1] or DEFAULT_GLOBAL), tonumber(set[2] or DEFAULT_PER_REPO)
+  end
+  return global, per_repo
 end
 
 -- Notes a moment at which time alone changes something.
@@ -76,16 +83,29 @@ local function at_latest(set, moment, task)
   end
 end
 
-local function per_repo_limit()
-  return tonumber(call('HGET', LIMITS, 'per_repo') or DEFAULT_PER_REPO)
-end
-
--- Makes `heads` agree with what is due and at work in a repository.
-local function refresh(repo)
-  local counts = call('HMGET', REPO .. repo, 'head', 'work', 'limit')
-  local before = counts[1]
+-- Makes `heads` agree with what is due and at work in a repository, where `more` claims than before are held now.
+local function refresh(repo, more)
+  local key = REPO .. repo
+  local counts = call('HMGET', key, 'head', 'work', 'limit')
+  local before, work, most = counts[1], tonumber(counts[2] or 0), tonumber(counts[3])
+  if not most then
+    local _, each = limits()
+    most = each
+  end
+  local had_room = work < most
+  if more then
+    work = work + more
+    if work > 0 then
+      call('HSET', key, 'work', work)
+    else
+      call('HDEL', key, 'work')
+    end
+    if more < 0 and had_room then
+      return -- what stood first there still does
+    end
+  end
   local first = {}
-  if tonumber(counts[2] or 0) < (tonumber(counts[3]) or per_repo_limit()) then
+  if work < most then
     first = call('ZRANGE', DUE .. repo, 0, 0, 'WITHSCORES')
     if not first[1] then
       call('SREM', REPOS, repo)
@@ -100,26 +120,40 @@ local function refresh(repo)
   end
   if head then
     call('ZADD', HEADS, first[2], head)
-    call('HSET', REPO .. repo, 'head', head)
+    call('HSET', key, 'head', head)
   else
-    call('HDEL', REPO .. repo, 'head')
+    call('HDEL', key, 'head')
   end
+end
+
+-- Puts an entry that is in no place where it belongs. Returns its repository, which is to be refreshed, if it is due.
+local function put(task, entry)
+  changed = true
+  if call('HEXISTS', HELD, task) == 1 then
+    return nil -- it stands behind the claim
+  end
+  local repo, score, due = parts(entry)
+  if tonumber(due) > now then
+    at_latest(DELAYED, tonumber(due), task)
+    return nil
+  end
+  call('ZADD', DUE .. repo, score, task)
+  return repo
+end
+
+-- A repository has something due.
+local function offer(repo)
+  call('SADD', REPOS, repo)
+  refresh(repo)
 end
 
 -- Finds the place of an entry that is in none.
 local function settle(task)
   changed = true
   local entry = call('HGET', ENTRIES, task)
-  if not entry or call('HEXISTS', HELD, task) == 1 then
-    return -- gone, or it stands behind the claim
-  end
-  local repo, score, due = parts(entry)
-  if tonumber(due) > now then
-    at_latest(DELAYED, tonumber(due), task)
-  else
-    call('ZADD', DUE .. repo, score, task)
-    call('SADD', REPOS, repo)
-    refresh(repo)
+  local repo = entry and put(task, entry)
+  if repo then
+    offer(repo)
   end
 end
 
@@ -158,8 +192,7 @@ local function hold(task, entry, worker, token, lease)
   local repo = parts(entry)
   call('HSET', HELD, task, table.concat({ token, #worker, worker, entry }, '|'))
   at_latest(LEASES, now + lease, task)
-  call('HINCRBY', REPO .. repo, 'work', 1)
-  refresh(repo)
+  refresh(repo, 1)
 end
 
 -- Gives a slot back. The claim is what stands in `held`, read before.
@@ -172,10 +205,7 @@ local function let_go(task, claim)
   call('HDEL', HELD, task)
   local _, _, entry = claim_parts(claim)
   local repo = parts(entry)
-  if call('HINCRBY', REPO .. repo, 'work', -1) <= 0 then
-    call('HDEL', REPO .. repo, 'work')
-  end
-  refresh(repo)
+  refresh(repo, -1)
   return entry
 end
 
@@ -187,7 +217,8 @@ end
 
 -- The task that is next, if the limits allow one.
 local function best()
-  if call('HLEN', HELD) >= global_limit() then
+  local most = limits()
+  if call('HLEN', HELD) >= most then
     return false
   end
   return call('ZRANGE', HEADS, 0, 0)[1] or false
@@ -196,6 +227,17 @@ end
 -- Whether everything was lost since somebody was told this generation; '' if nobody was.
 local function lost(generation)
   return generation ~= '' and call('GET', GENERATION) ~= generation
+end
+
+-- Takes out what stands first and has no entry: a server that evicts keys may have lost that. Nothing says whose it was.
+local function forget(task)
+  call('ZREM', HEADS, task)
+  for _, repo in ipairs(call('SMEMBERS', REPOS)) do
+    if call('HGET', REPO .. repo, 'head') == task then
+      call('ZREM', DUE .. repo, task)
+      refresh(repo)
+    end
+  end
 end
 
 -- Claims the best entry that the limits allow, and gives its job; false if there is none.
@@ -208,8 +250,7 @@ local function claim_best(worker, token, lease)
       local _, _, _, job = parts(entry)
       return job
     end
-    -- a server that evicts keys may have lost the entry of what stood first
-    call('ZREM', HEADS, task)
+    forget(task)
     task = best()
   end
   return false

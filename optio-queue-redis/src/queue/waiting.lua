@@ -6,11 +6,12 @@ for _, repo in ipairs(call('SMEMBERS', REPOS)) do
   local of = call('HMGET', REPO .. repo, 'work', 'limit')
   table.insert(counts, { repo, of[1] or '0', of[2] or '' })
 end
+local most, each = limits()
 return finish({
   now,
   call('HLEN', HELD),
-  global_limit(),
-  per_repo_limit(),
+  most,
+  each,
   call('HGETALL', ENTRIES),
   counts,
   call('HKEYS', HELD),

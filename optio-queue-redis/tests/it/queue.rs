@@ -76,3 +76,27 @@ async fn nothing_is_left_of_what_is_done() {
         .expect("keys");
     assert_eq!(keys.len(), 1, "only the count of changes: {keys:?}");
 }
+
+#[tokio::test]
+async fn an_entry_that_the_server_has_evicted_comes_back_with_the_next_push() {
+    let server = TestServer::private();
+    let queue = server.queue().await;
+    queue.push(job(1, 1)).await.expect("push");
+    let mut admin = server.admin().await;
+    let keys: Vec<String> = redis::cmd("KEYS")
+        .arg("*entries")
+        .query_async(&mut admin)
+        .await
+        .expect("keys");
+    let gone: u32 = redis::cmd("DEL")
+        .arg(&keys)
+        .query_async(&mut admin)
+        .await
+        .expect("delete");
+    assert_eq!(gone, 1);
+    let claim = queue.claim(&worker("a"), LEASE).await.expect("claim");
+    assert_eq!(claim, None);
+    queue.push(job(1, 1)).await.expect("push again");
+    let claim = queue.claim(&worker("a"), LEASE).await.expect("claim");
+    assert_eq!(claim.expect("an entry").job(), &job(1, 1));
+}
