@@ -138,9 +138,8 @@ async fn transact(pool: &SqlitePool, batch: &mut [Request]) -> Result<(), sqlx::
     // bookkeeping there would not notice
     let outcome = async {
         run(&mut connection, "BEGIN IMMEDIATE").await?;
-        // one that stands alone is as well tried in its own order, for the reason if it fails
         let only_commits = |request: &Request| matches!(request, Request::Commit(_));
-        if batch.len() < 2 || !batch.iter().all(only_commits) {
+        if !batch.iter().all(only_commits) {
             carry_out(&mut connection, batch).await?;
         } else if !at_once(&mut connection, batch).await? {
             run(&mut connection, "BEGIN IMMEDIATE").await?;
