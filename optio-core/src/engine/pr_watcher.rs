@@ -15,6 +15,7 @@ use super::{
     shares::{Due, Share},
 };
 use crate::{
+    clock::{Timestamp, elapsed},
     decision::DecisionRecord,
     error::{Error, ErrorKind, Result},
     event_bus::Hint,
@@ -174,6 +175,7 @@ impl Optio {
     pub async fn look_at_pull_request(&self, id: TaskId) -> Result<()> {
         let lock = self.inner.looking.of(id);
         let _one_at_a_time = lock.lock().await;
+        let asked_at = self.now();
         let task = self.store().task(id).await?;
         let Some(pull_request) = task.pull_request.as_ref().filter(|_| is_watched(&task)) else {
             return Ok(());
@@ -199,7 +201,8 @@ impl Optio {
         tracing::debug!(task = %id, rule = decision.rule, "pull request looked at");
         let record = changes_a_state(&task, &decision.action)
             .then(|| Seen::PullRequest(Box::new(SeenPullRequest::new(&snapshot, now))).record());
-        self.act(task, &repo, decision, record).await
+        self.act(task, &repo, decision, Look { asked_at, record })
+            .await
     }
 
     /// What checks print may hold secrets; what is decided from is stored, told to the agent and exported.
@@ -212,13 +215,8 @@ impl Optio {
         shown
     }
 
-    async fn act(
-        &self,
-        mut task: Task,
-        repo: &Repo,
-        decision: Decision,
-        record: Option<DecisionRecord>,
-    ) -> Result<()> {
+    async fn act(&self, mut task: Task, repo: &Repo, decision: Decision, look: Look) -> Result<()> {
+        let Look { asked_at, record } = look;
         let mut change = self.change("pr_watcher");
         let noted = note(&mut task, &decision.notes);
         let because = || Because::from(decision.rule).decided(record.clone());
@@ -288,19 +286,17 @@ impl Optio {
                 };
                 self.spawn_review(task, repo, wanted).await.map(|_| ())
             }
-            Action::Merge { head } => self.merge(task, repo, head, record).await,
+            Action::Merge { head } => {
+                self.merge(task, repo, head, Look { asked_at, record })
+                    .await
+            }
             _ => Ok(()),
         }
     }
 
     /// Merges, and completes the task by what the forge says afterwards.
-    async fn merge(
-        &self,
-        mut task: Task,
-        repo: &Repo,
-        head: CommitId,
-        record: Option<DecisionRecord>,
-    ) -> Result<()> {
+    async fn merge(&self, mut task: Task, repo: &Repo, head: CommitId, look: Look) -> Result<()> {
+        let Look { asked_at, record } = look;
         let Some(pull_request) = task.pull_request.clone() else {
             return Ok(());
         };
@@ -308,6 +304,13 @@ impl Optio {
         let fresh = self.store().task(task.id).await?;
         if fresh.version != task.version {
             return Err(Error::conflict("optio", "the task has changed"));
+        }
+        // nor one whose facts are old, because this replica was frozen: others look after it by then
+        if elapsed(asked_at, self.now()) > self.settings().lease / 3 {
+            return Err(Error::conflict(
+                "optio",
+                "what the forge said is too old to merge by",
+            ));
         }
         let forge = self.forge(&repo.url)?;
         let request = MergeRequest {
@@ -380,6 +383,12 @@ impl Optio {
             })
             .collect())
     }
+}
+
+/// A look at a pull request: since when its facts hold, and what is kept of them.
+struct Look {
+    asked_at: Timestamp,
+    record: Option<DecisionRecord>,
 }
 
 /// Whether anything can still become of a task's pull request. One that was closed is not asked for again.

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use futures_util::FutureExt;
@@ -52,6 +53,7 @@ struct State {
     review: ReviewRule,
     unreachable: Option<String>,
     lost_answers: BTreeSet<&'static str>,
+    late_look: Option<Duration>,
     calls: BTreeMap<&'static str, u64>,
 }
 
@@ -126,6 +128,7 @@ impl MemoryForge {
             review: ReviewRule::Optional,
             unreachable: None,
             lost_answers: BTreeSet::new(),
+            late_look: None,
             calls: BTreeMap::new(),
         }));
         let watched: Weak<Mutex<State>> = Arc::downgrade(&state);
@@ -200,6 +203,11 @@ impl MemoryForge {
     /// before the answer has come.
     pub fn lose_next_answer(&self, method: &'static str) {
         self.lock().lost_answers.insert(method);
+    }
+
+    /// Lets the next answer about a pull request come so much later, and say what was true when it was asked for.
+    pub fn delay_next_look(&self, late: Duration) {
+        self.lock().late_look = Some(late);
     }
 
     /// How often a method of the port was called.

@@ -89,8 +89,12 @@ impl Forge for MemoryForge {
     }
 
     async fn pull_request(&self, repo: &Repo, number: PrNumber) -> Result<PullRequest> {
-        drop(self.call("pull_request", Some(repo))?);
-        self.must_look(repo, number)
+        let late = self.call("pull_request", Some(repo))?.late_look.take();
+        let seen = self.must_look(repo, number);
+        if let Some(late) = late {
+            tokio::time::sleep(late).await;
+        }
+        seen
     }
 
     async fn review(

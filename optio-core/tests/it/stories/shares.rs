@@ -114,6 +114,23 @@ async fn the_share_of_a_dead_replica_is_looked_after_once_its_lease_has_ended() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_forge_said_too_long_ago_merges_nothing() {
+    let (world, tasks) = with_open_pull_requests(1).await;
+    world
+        .forge
+        .set_checks(&world.url, PrNumber(1), Checks::Passed);
+    // as if it were frozen while it waits for the answer, and thawed when somebody else has its share
+    world.forge.delay_next_look(LEASE);
+    let frozen = world.replica("b");
+    let late = frozen.look_at_pull_request(tasks[0]).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Conflict);
+    assert_eq!(world.merges(), 0);
+
+    frozen.look_at_pull_request(tasks[0]).await.unwrap();
+    assert_eq!(world.merges(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replica_that_drains_gives_its_shares_up() {
     let (world, tasks) = with_open_pull_requests(8).await;
     let first = run(&world.replica("b"));
