@@ -43,8 +43,11 @@ impl Optio {
         {
             self.advance(task.id).await?;
         }
-        self.remove_old_logs().await?;
-        self.tend_pool().await
+        self.tend_pool().await?;
+        if let Err(error) = self.remove_old_logs().await {
+            tracing::warn!(%error, "old logs could not be removed");
+        }
+        Ok(())
     }
 
     /// Every replica adopts; all else is one replica's at a time.

@@ -2,7 +2,7 @@
 
 use super::Optio;
 use crate::{
-    clock::{Timestamp, earlier},
+    clock::{Timestamp, earlier, elapsed},
     error::Result,
     run::Run,
     store::{Commit, RemovedLog, Write},
@@ -15,7 +15,11 @@ const LOGS_AT_ONCE: usize = 200;
 const ENTRIES_AT_ONCE: u64 = 5_000;
 
 impl Optio {
-    /// Removes the logs that are kept no longer.
+    /// Removes the logs that are kept no longer, for as long as a look may take. One that cannot be removed keeps none of
+    /// the others.
+    ///
+    /// # Errors
+    /// The store could not say which.
     pub(crate) async fn remove_old_logs(&self) -> Result<()> {
         let Some(kept) = self.settings().log_retention else {
             return Ok(());
@@ -25,11 +29,18 @@ impl Optio {
             .store()
             .old_logs(earlier(now, kept), LOGS_AT_ONCE)
             .await?;
+        let mut removed = 0_usize;
         for run in &old {
-            self.remove_log(run, now).await?;
+            if elapsed(now, self.now()) > self.settings().lease / 3 {
+                break; // whoever looks at health also adopts runs, and keeps a lease
+            }
+            match self.remove_log(run, now).await {
+                Ok(()) => removed += 1,
+                Err(error) => tracing::warn!(run = %run.id, %error, "log not removed"),
+            }
         }
-        if !old.is_empty() {
-            tracing::info!(runs = old.len(), "logs removed that are kept no longer");
+        if removed > 0 {
+            tracing::info!(runs = removed, "logs removed that are kept no longer");
         }
         Ok(())
     }
