@@ -22,7 +22,7 @@ mod ticket_sync;
 pub(crate) mod transcript;
 mod workers;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
@@ -263,16 +263,33 @@ impl Optio {
 
 /// How often a change is tried again when somebody else was quicker, before the caller is told.
 pub(crate) const MAX_RACES: usize = 16;
+/// The longest pause between two of these.
+const RACE_PAUSE: Duration = Duration::from_millis(20);
 
-/// Tries again while somebody else was quicker.
-async fn retry_conflicts<T, F: Future<Output = Result<T>>>(
-    mut attempt: impl FnMut() -> F,
-) -> Result<T> {
-    let mut races = 0;
-    loop {
-        match attempt().await {
-            Err(error) if error.kind() == ErrorKind::Conflict && races < MAX_RACES => races += 1,
-            result => return result,
+impl Optio {
+    /// Tries again while somebody else was quicker: at once the first time, then after pauses that differ, so that those
+    /// who lose against each other do not go on doing so.
+    async fn retry_conflicts<T, F: Future<Output = Result<T>>>(
+        &self,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T> {
+        let mut races = 0;
+        loop {
+            match attempt().await {
+                Err(error) if error.kind() == ErrorKind::Conflict && races < MAX_RACES => {
+                    if races > 0 {
+                        tokio::time::sleep(self.up_to(RACE_PAUSE)).await;
+                    }
+                    races += 1;
+                }
+                result => return result,
+            }
         }
+    }
+
+    /// A random part of a pause.
+    fn up_to(&self, longest: Duration) -> Duration {
+        let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.clock().random() % micros.max(1))
     }
 }

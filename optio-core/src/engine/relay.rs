@@ -247,7 +247,7 @@ impl Optio {
 
     /// Moves a task on that waited for others, by what has become of them.
     pub(crate) async fn advance(&self, id: TaskId) -> Result<()> {
-        super::retry_conflicts(|| async {
+        self.retry_conflicts(|| async {
             let mut task = self.store().task(id).await?;
             if !matches!(
                 task.state.name(),

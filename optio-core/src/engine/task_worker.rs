@@ -35,6 +35,9 @@ const SYNCED_AT_ONCE: usize = 500;
 /// How long to wait before asking a backend again that just failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long at most a task waits that could not be placed because others were placing theirs all the time.
+const CONTENDED: Duration = Duration::from_millis(200);
+
 impl Optio {
     /// Takes the best task that the limits allow and sees its run through to the end, in this call.
     ///
@@ -207,6 +210,11 @@ impl Optio {
                     // what became of the task is stored; if it is queued again, the outbox pushes it
                     Ok(Placed::Moved) => Leave::Done(claim),
                     Ok(Placed::Later(at)) => Leave::Until(claim, at),
+                    // others place runs in the same workspaces: it has its turn as soon as they have had theirs
+                    Err(error) if error.kind() == ErrorKind::Conflict => {
+                        tracing::debug!(task = %id, %error, "task not placed yet");
+                        Leave::Later(claim, self.up_to(CONTENDED))
+                    }
                     Err(error) => {
                         tracing::warn!(task = %id, %error, "task could not be placed");
                         Leave::Later(claim, PAUSE * 5)

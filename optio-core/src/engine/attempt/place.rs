@@ -38,7 +38,7 @@ impl Optio {
     pub(crate) async fn place_run(&self, task: &Task) -> Result<Placed> {
         // one after the other here; between processes the commit sees to it that limits are kept
         let _placing = self.inner.placing.lock().await;
-        crate::engine::retry_conflicts(|| async {
+        self.retry_conflicts(|| async {
             let task = self.store().task(task.id).await?;
             if task.state.name() != StateName::Queued {
                 return Ok(Placed::Moved);

@@ -1,7 +1,7 @@
 //! Steering tasks: cancel, retry, reorder; one or many.
 
 use crate::{
-    engine::{Optio, change::Because, retry_conflicts},
+    engine::{Optio, change::Because},
     error::{Error, ErrorKind, Result},
     event_bus::Hint,
     id::{RepoId, TaskId},
@@ -18,22 +18,23 @@ impl Optio {
     /// # Errors
     /// It has ended already, or does not exist.
     pub async fn cancel(&self, id: TaskId) -> Result<Task> {
-        let task = retry_conflicts(|| async {
-            let mut task = self.store().task(id).await?;
-            if task.state.is_final() {
-                return Err(Error::invalid(
-                    "optio",
-                    format!("{id} is {} already", task.state.name()),
-                ));
-            }
-            let mut change = self.change("api");
-            change.apply(&mut task, TaskEvent::Cancelled, "cancelled")?;
-            change.put(&task);
-            change.commit().await?;
-            task.version += 1;
-            Ok(task)
-        })
-        .await?;
+        let task = self
+            .retry_conflicts(|| async {
+                let mut task = self.store().task(id).await?;
+                if task.state.is_final() {
+                    return Err(Error::invalid(
+                        "optio",
+                        format!("{id} is {} already", task.state.name()),
+                    ));
+                }
+                let mut change = self.change("api");
+                change.apply(&mut task, TaskEvent::Cancelled, "cancelled")?;
+                change.put(&task);
+                change.commit().await?;
+                task.version += 1;
+                Ok(task)
+            })
+            .await?;
         self.hint(Hint::Task { task: id }).await;
         for review in self
             .store()
@@ -55,7 +56,7 @@ impl Optio {
     /// # Errors
     /// It is in another state, or does not exist.
     pub async fn retry(&self, id: TaskId) -> Result<Task> {
-        retry_conflicts(|| async {
+        self.retry_conflicts(|| async {
             let mut task = self.store().task(id).await?;
             let mut change = self.change("api");
             let briefing = match &task.state {
@@ -147,17 +148,18 @@ impl Optio {
     /// # Errors
     /// It does not exist.
     pub async fn reprioritise(&self, id: TaskId, priority: i32) -> Result<Task> {
-        let task = retry_conflicts(|| async {
-            let mut task = self.store().task(id).await?;
-            task.priority = priority;
-            task.updated_at = self.now();
-            let mut change = self.change("api");
-            change.put(&task);
-            change.commit().await?;
-            task.version += 1;
-            Ok(task)
-        })
-        .await?;
+        let task = self
+            .retry_conflicts(|| async {
+                let mut task = self.store().task(id).await?;
+                task.priority = priority;
+                task.updated_at = self.now();
+                let mut change = self.change("api");
+                change.put(&task);
+                change.commit().await?;
+                task.version += 1;
+                Ok(task)
+            })
+            .await?;
         self.queue().reprioritise(id, priority).await?;
         Ok(task)
     }

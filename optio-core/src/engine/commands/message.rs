@@ -1,7 +1,7 @@
 //! Telling the agent of a task something.
 
 use crate::{
-    engine::{Optio, retry_conflicts},
+    engine::Optio,
     error::{Error, Result},
     event_bus::Hint,
     id::TaskId,
@@ -26,27 +26,28 @@ impl Optio {
             );
             return Err(Error::invalid("optio", message));
         }
-        let task = retry_conflicts(|| async {
-            let mut task = self.store().task(id).await?;
-            if task.state.name() == StateName::Completed {
-                let message = format!("{id} is completed: no run of it will read the message");
-                return Err(Error::invalid("optio", message));
-            }
-            let at = self.now();
-            task.last_message += 1;
-            task.messages.push(Message {
-                number: task.last_message,
-                text: text.to_owned(),
-                at,
-            });
-            task.updated_at = at;
-            let mut change = self.change("api");
-            change.put_quietly(&task);
-            change.commit().await?;
-            task.version += 1;
-            Ok(task)
-        })
-        .await?;
+        let task = self
+            .retry_conflicts(|| async {
+                let mut task = self.store().task(id).await?;
+                if task.state.name() == StateName::Completed {
+                    let message = format!("{id} is completed: no run of it will read the message");
+                    return Err(Error::invalid("optio", message));
+                }
+                let at = self.now();
+                task.last_message += 1;
+                task.messages.push(Message {
+                    number: task.last_message,
+                    text: text.to_owned(),
+                    at,
+                });
+                task.updated_at = at;
+                let mut change = self.change("api");
+                change.put_quietly(&task);
+                change.commit().await?;
+                task.version += 1;
+                Ok(task)
+            })
+            .await?;
         self.hint(Hint::Task { task: id }).await;
         Ok(task)
     }

@@ -1,7 +1,7 @@
 //! Repositories: adding one, changing how Optio treats it.
 
 use crate::{
-    engine::{Optio, retry_conflicts},
+    engine::Optio,
     error::{Error, Result, Retry},
     id::RepoId,
     repo::{Repo, RepoSettings, RepoUrl},
@@ -62,27 +62,28 @@ impl Optio {
         id: RepoId,
         edit: impl Fn(&mut RepoDraft) -> Result<()> + Send + Sync,
     ) -> Result<Repo> {
-        let repo = retry_conflicts(|| async {
-            let mut repo = self.store().repo(id).await?;
-            let mut draft = RepoDraft {
-                settings: repo.settings.clone(),
-                default_branch: repo.default_branch.clone(),
-            };
-            edit(&mut draft)?;
-            draft
-                .settings
-                .check()
-                .map_err(|error| Error::invalid("optio", error.to_string()))?;
-            self.check_agent(&draft.settings)?;
-            repo.settings = draft.settings;
-            repo.default_branch = draft.default_branch;
-            let mut change = self.change("api");
-            change.write(Write::Repo(repo.clone()));
-            change.commit().await?;
-            repo.version += 1;
-            Ok(repo)
-        })
-        .await?;
+        let repo = self
+            .retry_conflicts(|| async {
+                let mut repo = self.store().repo(id).await?;
+                let mut draft = RepoDraft {
+                    settings: repo.settings.clone(),
+                    default_branch: repo.default_branch.clone(),
+                };
+                edit(&mut draft)?;
+                draft
+                    .settings
+                    .check()
+                    .map_err(|error| Error::invalid("optio", error.to_string()))?;
+                self.check_agent(&draft.settings)?;
+                repo.settings = draft.settings;
+                repo.default_branch = draft.default_branch;
+                let mut change = self.change("api");
+                change.write(Write::Repo(repo.clone()));
+                change.commit().await?;
+                repo.version += 1;
+                Ok(repo)
+            })
+            .await?;
         self.push_limits().await?;
         Ok(repo)
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    engine::{Optio, change::Because, retry_conflicts},
+    engine::{Optio, change::Because},
     error::{Error, ErrorKind, Result},
     failure::{Failure, FailureClass},
     id::{RepoId, TaskId},
@@ -192,7 +192,7 @@ impl Optio {
     /// # Errors
     /// They would make a cycle, which is named; one does not exist; the task has already been started.
     pub async fn add_dependencies(&self, id: TaskId, more: &[TaskId]) -> Result<Task> {
-        retry_conflicts(|| async {
+        self.retry_conflicts(|| async {
             let mut task = self.store().task(id).await?;
             if !matches!(
                 task.state.name(),
