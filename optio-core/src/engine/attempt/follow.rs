@@ -1,27 +1,26 @@
 //! Following: the agent's output becomes the run's log, exactly once each byte; and the agent hears what people say.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, time::Duration};
 
-use tokio::time::Instant;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{Trouble, messages::Called, prepare::run_files, watchdog::Watchdog};
+use super::{
+    Trouble,
+    messages::Called,
+    prepare::run_files,
+    reader::{Read, Reader},
+    watchdog::Watchdog,
+};
 use crate::{
-    agent::Agent,
-    classify::refusal,
-    clock::Timestamp,
-    engine::{
-        Optio,
-        held::Held,
-        transcript::{Batch, LineSplitter, Translated, Translator},
-    },
+    engine::{Optio, held::Held},
     error::{ErrorKind, Result, Retry},
     event_bus::Hint,
     failure::{ExitStatus, Failure, FailureClass},
     run::{Run, RunPhase, StopReason},
     runtime::{OutputOffset, Piece, Runtime},
     store::Write,
-    transcript::{LogStream, RunReport, TranscriptEvent},
+    transcript::LogStream,
 };
 
 /// How following a run ended.
@@ -61,49 +60,64 @@ impl Optio {
             stderr: run.progress.stderr,
         };
         let mut output = self.runtime().attach(run.workspace, run.id, offset).await?;
-        let mut reader = self.reader(&run)?;
+        let mut reader = Reader::new(&run, self)?;
         let mut watchdog = Watchdog::new(&repo, &run, self.now());
         let mut watch = tokio::time::interval(WATCH);
         watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let whose = (run.task, run.id);
         let mut called = pin!(self.until_called(whose, reader.can_hear(run.heard)));
         let mut asked_to_stop = false;
+        let mut storing = Storing::default();
         loop {
             tokio::select! {
                 biased;
-                piece = output.next() => match piece? {
+                stored = storing.stored() => stored?,
+                // one batch is read while the one before is being stored, and no more
+                piece = output.next(), if !(storing.is_busy() && reader.is_full()) => match piece? {
                     Piece::Stdout(bytes) => reader.read(LogStream::Stdout, &bytes, self),
                     Piece::Stderr(bytes) => reader.read(LogStream::Stderr, &bytes, self),
                     Piece::Ended(status) => {
                         reader.finish(self);
+                        storing.settled().await?;
                         self.read_side_file(&run, &mut reader).await?;
                         return self.exited(held, reader, status).await;
                     }
                 },
-                () = reader.due() => self.flush(held, &mut reader).await?,
+                () = reader.due(), if !storing.is_busy() => {
+                    storing.begin(self.store_read(held, &mut reader));
+                }
                 () = shutdown.cancelled() => {
+                    storing.settled().await?;
                     self.flush(held, &mut reader).await?;
                     return Ok(Followed::Detached);
                 }
                 () = reader.out_of_patience() => {
+                    storing.settled().await?;
                     if let Some((refused, _)) = reader.refused.take() {
                         self.flush(held, &mut reader).await?;
                         self.stop(held, StopReason::Failing(refused)).await?;
                     }
                 }
-                () = reader.wants_more() => self.tell_or_dismiss(held, &mut reader).await?,
-                call = &mut called, if !asked_to_stop => match call {
-                    Called::Unwanted => {
-                        asked_to_stop = true;
-                        self.stop(held, StopReason::Cancelled).await?;
+                () = reader.wants_more() => {
+                    storing.settled().await?;
+                    self.tell_or_dismiss(held, &mut reader).await?;
+                }
+                call = &mut called, if !asked_to_stop => {
+                    storing.settled().await?;
+                    match call {
+                        Called::Unwanted => {
+                            asked_to_stop = true;
+                            self.stop(held, StopReason::Cancelled).await?;
+                        }
+                        Called::Message => {
+                            self.tell(held, &mut reader).await?;
+                            let heard = held.run().await.heard;
+                            called.set(self.until_called(whose, reader.can_hear(heard)));
+                        }
                     }
-                    Called::Message => {
-                        self.tell(held, &mut reader).await?;
-                        let heard = held.run().await.heard;
-                        called.set(self.until_called(whose, reader.can_hear(heard)));
-                    }
-                },
+                }
                 _ = watch.tick() => {
+                    storing.settled().await?;
                     if let Some(at) = reader.answered_at.take() {
                         self.account_works(&held.run().await, at).await?;
                     }
@@ -112,8 +126,8 @@ impl Optio {
                     }
                 }
             }
-            if reader.batch.is_full() {
-                self.flush(held, &mut reader).await?;
+            if reader.is_full() && !storing.is_busy() {
+                storing.begin(self.store_read(held, &mut reader));
             }
         }
     }
@@ -143,38 +157,9 @@ impl Optio {
         Ok(Followed::Exited)
     }
 
-    fn reader(&self, run: &Run) -> Result<Reader, Trouble> {
-        let Some(agent) = self.ports().agents.get(&run.agent) else {
-            return Err(Failure::new(FailureClass::InvalidConfiguration)
-                .with_detail(format!("there is no agent called {:?}", run.agent))
-                .into());
-        };
-        Ok(Reader {
-            stdout: LineSplitter::new(run.progress.stdout),
-            stderr: LineSplitter::new(run.progress.stderr),
-            translator: Translator::new(Arc::clone(agent), self.masker().clone()),
-            agent: Arc::clone(agent),
-            model: run.model.clone(),
-            batch: Batch::new(run.number, run.progress),
-            report: run.report.clone(),
-            heard_at: run.heard_at,
-            answered_at: None,
-            refused: None,
-            ear: match agent.message("") {
-                None => Ear::Deaf,
-                Some(_) if run.report.result.is_some() => Ear::Waiting,
-                Some(_) => Ear::Busy,
-            },
-            last_read: None,
-            flush_at: None,
-            delay: self.settings().log_delay,
-        })
-    }
-
     /// Stores what was read, with how far it was read.
     async fn flush(&self, held: &Held, reader: &mut Reader) -> Result<(), Trouble> {
-        if reader.batch.is_empty() {
-            reader.flush_at = None;
+        if reader.is_empty() {
             return Ok(());
         }
         self.flush_with(held, reader, |_| ()).await
@@ -185,16 +170,35 @@ impl Optio {
         &self,
         held: &Held,
         reader: &mut Reader,
-        edit: impl FnOnce(&mut Run),
+        edit: impl FnOnce(&mut Run) + Send,
     ) -> Result<(), Trouble> {
-        reader.flush_at = None;
-        let (entries, progress) = reader.batch.take();
+        let read = reader.take();
+        Ok(self.store_with(held, read, edit).await?)
+    }
+
+    /// The same, to be polled while more is read. What is read from now on follows on.
+    fn store_read<'a>(
+        &'a self,
+        held: &'a Held,
+        reader: &mut Reader,
+    ) -> impl Future<Output = Result<()>> + Send + use<'a> {
+        let read = reader.take();
+        self.store_with(held, read, |_| ())
+    }
+
+    async fn store_with(
+        &self,
+        held: &Held,
+        mut read: Read,
+        edit: impl FnOnce(&mut Run) + Send,
+    ) -> Result<()> {
+        let entries = std::mem::take(&mut read.entries);
         held.update(|run, change| {
             edit(run);
-            run.progress = progress;
-            run.report = reader.report.clone();
-            run.heard_at = reader.heard_at;
-            change.write(Write::Log(run.task, entries));
+            read.note(run);
+            if !entries.is_empty() {
+                change.write(Write::Log(run.task, entries));
+            }
         })
         .await?;
         self.hint(Hint::Log { task: held.task() }).await;
@@ -230,8 +234,8 @@ impl Optio {
         if let Some(at) = reader.answered_at.take() {
             self.account_works(&held.run().await, at).await?;
         }
-        let (entries, progress) = reader.batch.take();
-        held.update(|run, change| {
+        let read = reader.take();
+        self.store_with(held, read, |run| {
             if let RunPhase::Spawned { from, stopping, .. } = run.phase.clone() {
                 run.phase = RunPhase::Exited {
                     from,
@@ -239,15 +243,8 @@ impl Optio {
                     stopped: stopping,
                 };
             }
-            run.progress = progress;
-            run.report = reader.report;
-            run.heard_at = reader.heard_at;
-            if !entries.is_empty() {
-                change.write(Write::Log(run.task, entries));
-            }
         })
         .await?;
-        self.hint(Hint::Log { task: held.task() }).await;
         Ok(Followed::Exited)
     }
 
@@ -268,159 +265,35 @@ impl Optio {
     }
 }
 
-/// Whether an agent can be told anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ear {
-    /// It can, and is at work.
-    Busy,
-    /// It has said its closing word, and waits for more.
-    Waiting,
-    /// It cannot, or its input has come to its end.
-    Deaf,
-}
+/// A batch on its way into the store while more is read. Whoever writes about the run otherwise has to see it through
+/// first, for it holds the run's record.
+#[derive(Default)]
+struct Storing<'a>(Option<BoxFuture<'a, Result<()>>>);
 
-/// Reads output and gathers it for the log.
-pub(super) struct Reader {
-    stdout: LineSplitter,
-    stderr: LineSplitter,
-    translator: Translator,
-    pub(super) agent: Arc<dyn Agent>,
-    model: Option<String>,
-    batch: Batch,
-    report: RunReport,
-    heard_at: Timestamp,
-    /// When the model last answered, unless that was looked at.
-    answered_at: Option<Timestamp>,
-    /// What its provider refuses it for, and when it is to be stopped for that.
-    refused: Option<(Failure, Instant)>,
-    ear: Ear,
-    pub(super) last_read: Option<Instant>,
-    flush_at: Option<Instant>,
-    delay: Duration,
-}
+impl<'a> Storing<'a> {
+    fn is_busy(&self) -> bool {
+        self.0.is_some()
+    }
 
-impl Reader {
-    fn read(&mut self, stream: LogStream, bytes: &[u8], engine: &Optio) {
-        self.heard_at = engine.now();
-        self.last_read = Some(Instant::now());
-        let splitter = if stream == LogStream::Stdout {
-            &mut self.stdout
-        } else {
-            &mut self.stderr
+    fn begin(&mut self, store: impl Future<Output = Result<()>> + Send + 'a) {
+        self.0 = Some(Box::pin(store));
+    }
+
+    /// Ends once a batch has been stored; not, if none is under way. Cancel safe.
+    async fn stored(&mut self) -> Result<()> {
+        let Some(store) = &mut self.0 else {
+            return std::future::pending().await;
         };
-        for line in splitter.push(bytes) {
-            self.line(stream, &line);
+        let stored = store.await;
+        self.0 = None;
+        stored
+    }
+
+    /// Ends once nothing is under way any more.
+    async fn settled(&mut self) -> Result<()> {
+        if self.is_busy() {
+            self.stored().await?;
         }
-        self.covered();
-    }
-
-    fn finish(&mut self, engine: &Optio) {
-        self.heard_at = engine.now();
-        if let Some(line) = self.stdout.finish() {
-            self.line(LogStream::Stdout, &line);
-        }
-        if let Some(line) = self.stderr.finish() {
-            self.line(LogStream::Stderr, &line);
-        }
-        self.covered();
-    }
-
-    fn line(&mut self, stream: LogStream, line: &str) {
-        let events = match stream {
-            LogStream::Stdout => self.translator.stdout_line(line),
-            _ => self.translator.stderr_line(line),
-        };
-        for Translated { event, original } in events {
-            self.report.fold(&event);
-            if event.is_answer() {
-                self.answered_at = Some(self.heard_at);
-                self.refused = None;
-            } else if self.refused.is_none() {
-                self.refused = refusal(&event, self.heard_at)
-                    .map(|refused| (refused.failure, Instant::now() + refused.patience));
-            }
-            if matches!(event, TranscriptEvent::Result { .. }) && self.ear == Ear::Busy {
-                self.ear = Ear::Waiting;
-            }
-            if matches!(event, TranscriptEvent::Usage { .. }) {
-                self.put_a_price_on_it();
-            }
-            self.batch.push(self.heard_at, stream, event, original);
-        }
-    }
-
-    fn side_file(&mut self, text: &str) {
-        for event in self.agent.read_side_file(text) {
-            self.report.fold(&event);
-            self.put_a_price_on_it();
-            self.batch
-                .push(self.heard_at, LogStream::Optio, event, None);
-        }
-    }
-
-    /// What was used costs money also where the agent's stream tells tokens alone.
-    fn put_a_price_on_it(&mut self) {
-        let used = &mut self.report.usage;
-        let model = self.report.model.as_deref().or(self.model.as_deref());
-        if let Some(cost) = self.agent.price(model, used) {
-            used.cost = used.cost.max(cost);
-        }
-    }
-
-    /// The batch covers all complete lines so far; and is to be stored soon, if there is anything in it.
-    fn covered(&mut self) {
-        self.batch
-            .covers(self.stdout.consumed(), self.stderr.consumed());
-        if !self.batch.is_empty() && self.flush_at.is_none() {
-            self.flush_at = Some(Instant::now() + self.delay);
-        }
-    }
-
-    /// Whether it has said its closing word and is not to be told more.
-    pub(super) fn is_done(&self) -> bool {
-        self.report.result.is_some() && self.ear == Ear::Deaf
-    }
-
-    /// The last message it heard, if it can hear another one.
-    fn can_hear(&self, heard: u32) -> Option<u32> {
-        (self.ear != Ear::Deaf).then_some(heard)
-    }
-
-    /// Ends when the agent has said its closing word and can be told more.
-    async fn wants_more(&self) {
-        if self.ear != Ear::Waiting {
-            std::future::pending().await
-        }
-    }
-
-    /// It was told this.
-    pub(super) fn told(&mut self, event: TranscriptEvent, at: Timestamp) {
-        self.batch.push(at, LogStream::Optio, event, None);
-    }
-
-    /// It cannot be told anything any more.
-    pub(super) fn is_deaf(&mut self) {
-        self.ear = Ear::Deaf;
-    }
-
-    /// It gets more to do, and will say another closing word.
-    pub(super) fn has_more_to_do(&mut self) {
-        self.ear = Ear::Busy;
-    }
-
-    /// Ends when the agent has to be stopped, because what it tries is refused.
-    async fn out_of_patience(&self) {
-        match &self.refused {
-            Some((_, at)) => tokio::time::sleep_until(*at).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Ends when what was gathered is to be stored.
-    async fn due(&self) {
-        match self.flush_at {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
+        Ok(())
     }
 }

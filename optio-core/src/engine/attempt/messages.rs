@@ -4,7 +4,7 @@
 //! is given first and written down then; whoever comes after a crash between the two gives it once more, at the same place
 //! of the input, which does nothing.
 
-use super::{Trouble, follow::Reader};
+use super::{Trouble, reader::Reader};
 use crate::{
     clock::Timestamp,
     engine::{Optio, held::Held},

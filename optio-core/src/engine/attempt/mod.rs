@@ -6,6 +6,7 @@ mod follow;
 mod messages;
 mod place;
 mod prepare;
+mod reader;
 mod rescue;
 mod settle;
 mod watchdog;

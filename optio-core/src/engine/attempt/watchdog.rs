@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{
-    Trouble,
-    follow::{Reader, WATCH},
-};
+use super::{Trouble, follow::WATCH, reader::Reader};
 use crate::{
     clock::{Timestamp, elapsed},
     engine::{Optio, held::Held},

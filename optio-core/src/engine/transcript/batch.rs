@@ -7,9 +7,10 @@ use crate::{
 };
 
 /// So many entries are stored at once.
-const MAX_ENTRIES: usize = 256;
-/// So many bytes of lines are stored at once.
-const MAX_BYTES: usize = 256 * 1024;
+const MAX_ENTRIES: usize = 1024;
+/// So many bytes of lines are stored at once: enough that waiting for the disk costs little, and few enough that a hundred
+/// runs that write as fast as they can do not fill the memory.
+const MAX_BYTES: usize = 512 * 1024;
 
 /// Entries that are not stored yet.
 #[derive(Debug)]
