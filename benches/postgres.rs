@@ -3,7 +3,8 @@
 //! A life is five commits (created, queued, provisioning, running, completed), each of a task and a line of its history;
 //! between them the task is pushed, claimed and completed in the queue. Two peers do the same five steps in the same run
 //! and on the same server: a transaction of its own for each step, as careful systems do, and the reference shape, as such
-//! systems are mostly written: an UPDATE, an INSERT and two publishes, each awaited by itself. The limit is `pgbench -N`.
+//! systems are mostly written: an UPDATE, an INSERT and two publishes, each awaited by itself; and that once more with one
+//! task at a time, as one worker does it. The limit is `pgbench -N`.
 //!
 //! All of it once where a commit waits for the disk, and once where it does not: there the ratios are those of the work.
 
@@ -81,19 +82,21 @@ async fn measure(report: &mut Report, syncs: Syncs, name: &str) -> Result<()> {
         })
         .await?;
     let mut ours: Vec<Vec<f64>> = vec![Vec::new(); SIZES.len()];
-    let (mut careful, mut reference, mut limit) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut careful, mut limit) = (Vec::new(), Vec::new());
+    let (mut reference, mut one_by_one) = (Vec::new(), Vec::new());
     for _ in 0..REPEATS {
         // in turns, so that what else the machine does meets all of them
         for (rates, (in_flight, tasks)) in ours.iter_mut().zip(SIZES) {
             rates.push(bench.lives(in_flight, tasks).await?);
         }
-        careful.push(peer.lives(Shape::Careful, 1_500).await?);
-        reference.push(peer.lives(Shape::Reference, 800).await?);
+        careful.push(peer.lives(CLIENTS, Shape::Careful, 1_500).await?);
+        reference.push(peer.lives(CLIENTS, Shape::Reference, 800).await?);
+        one_by_one.push(peer.lives(1, Shape::Reference, 100).await?);
         if let Some(rate) = pgbench(&postgres, CLIENTS as usize)? {
             limit.push(rate / STEPS);
         }
     }
-    let (careful, reference) = (median(careful), median(reference));
+    let (careful, reference, one_by_one) = (median(careful), median(reference), median(one_by_one));
     for (rates, (in_flight, _)) in ours.into_iter().zip(SIZES) {
         let ours = median(rates);
         let row = |what: &str| {
@@ -111,8 +114,8 @@ async fn measure(report: &mut Report, syncs: Syncs, name: &str) -> Result<()> {
         });
         if in_flight == 100 {
             report.row(
-                row(", times the reference shape")
-                    .against("reference shape", reference)
+                row(", times one worker of that shape")
+                    .against("reference shape, one by one", one_by_one)
                     .target(Target::Ratio(30.0)),
             );
             report.row(
@@ -237,9 +240,9 @@ impl Peer {
         })
     }
 
-    async fn lives(&self, shape: Shape, tasks: usize) -> Result<f64> {
+    async fn lives(&self, clients: u32, shape: Shape, tasks: usize) -> Result<f64> {
         let peer = self.clone();
-        drained_by(CLIENTS as usize, tasks, move |_| {
+        drained_by(clients as usize, tasks, move |_| {
             let peer = peer.clone();
             async move { peer.live(shape).await }
         })

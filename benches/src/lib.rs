@@ -11,9 +11,11 @@ mod jobs;
 mod servers;
 mod peers;
 mod fleet;
+mod feed;
 
 pub use self::{
     disk::{Folder, resident_mib},
+    feed::{Followed, followed, lines, megabytes, megabytes_per_second, spool},
     fleet::{Backends, Fleet, Size, Worked},
     jobs::{jobs, repo_ids},
     peers::{NodePeer, pgbench, redis_benchmark},

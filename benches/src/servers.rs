@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use optio_core::{Clock as _, SystemClock};
 use optio_queue_redis::RedisOptions;
 use optio_store_postgres::{PostgresOptions, PostgresStore};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tempfile::TempDir;
 
 #[path = "../../xtask/src/servers/postgres.rs"]
@@ -84,6 +85,20 @@ impl Postgres {
     /// They are gone.
     pub fn programs() -> Result<PathBuf> {
         postgres::programs().context("PostgreSQL is not installed")
+    }
+
+    /// A store on it that holds nothing yet, in a database of its own.
+    ///
+    /// # Errors
+    /// It cannot be connected to.
+    pub async fn fresh_store(&self) -> Result<PostgresStore> {
+        let mut connection = PgConnection::connect(&self.url()).await?;
+        let name = format!("bench_{:016x}", SystemClock.random());
+        let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::raw_sql(create).execute(&mut connection).await?;
+        connection.close().await?;
+        let url = self.url().replacen("/postgres?", &format!("/{name}?"), 1);
+        Ok(PostgresStore::connect(&url, PostgresOptions::default()).await?)
     }
 
     /// A store on it.
