@@ -1,6 +1,6 @@
 //! Our reading of JSON beside that of serde_json.
 
-use proptest::prelude::*;
+use proptest::{prelude::*, sample::Index};
 use serde_json::{Value, json};
 
 use super::{Json, Wanted};
@@ -46,14 +46,42 @@ fn of_a_key_that_stands_there_twice_the_last_value_counts() {
     }
 }
 
-#[test]
-fn no_depth_is_too_deep() {
-    for depth in [100, 1_000, 1_000_000] {
-        let line = format!("{{\"a\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
-        let known: Option<Value> = serde_json::from_str(&line).ok();
-        assert_eq!(read(&line, &Wanted::Whole), known);
-        assert_eq!(read(&line, &Wanted::of(["/b"])), Some(json!({})));
+/// All of a line is what serde_json reads, and a part of it can be read wherever all can.
+fn is_read_alike(line: &str) -> Result<(), TestCaseError> {
+    let known: Option<Value> = serde_json::from_str(line).ok();
+    if known.is_some() {
+        prop_assert!(Wanted::of(["/a"]).read(line).is_some(), "{}", line);
     }
+    prop_assert_eq!(read(line, &Wanted::Whole), known, "{}", line);
+    Ok(())
+}
+
+#[test]
+fn what_is_read_over_may_be_what_serde_json_refuses() {
+    let deep = format!("{}{}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+    for value in [deep.as_str(), "1e999", r#""\ud800""#] {
+        let line = format!(r#"{{"type": "a", "b": {value}}}"#);
+        assert_eq!(read(&line, &Wanted::Whole), None);
+        assert_eq!(
+            read(&line, &Wanted::of(["/type"])),
+            Some(json!({"type": "a"}))
+        );
+    }
+}
+
+#[test]
+fn it_goes_as_deep_as_serde_json() -> Result<(), TestCaseError> {
+    for depth in [1, 125, 126, 127, 128, 1_000_000] {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        is_read_alike(&format!("{open}{close}"))?;
+        is_read_alike(&format!("{{\"b\": {open}{close}}}"))?;
+        is_read_alike(&format!(
+            "{}1{}",
+            "{\"b\":".repeat(depth),
+            "}".repeat(depth)
+        ))?;
+    }
+    Ok(())
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
@@ -76,18 +104,38 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn all_of_a_value_is_what_serde_json_reads(value in any_value()) {
-        let line = value.to_string();
-        prop_assert_eq!(read(&line, &Wanted::Whole), serde_json::from_str(&line).ok());
+        is_read_alike(&value.to_string())?;
+        is_read_alike(&serde_json::to_string_pretty(&value).unwrap())?;
     }
 
     #[test]
-    fn what_is_no_json_to_serde_json_is_none_to_us(line in "[\\[\\]{}\":,0-9eE.+\\\\ut a-]{0,12}") {
-        let known: Option<Value> = serde_json::from_str(&line).ok();
-        prop_assert_eq!(read(&line, &Wanted::Whole), known);
+    fn so_is_what_has_been_damaged(value in any_value(), at in any::<Index>(), by in "[\\[\\]{}\":,0-9eE.+\\\\ut a-]|\\PC|\\p{Cc}") {
+        let mut line = value.to_string();
+        let at = line.floor_char_boundary(at.index(line.len() + 1));
+        line.insert_str(at, &by);
+        is_read_alike(&line)?;
+        line.truncate(at);
+        is_read_alike(&line)?;
+    }
+
+    #[test]
+    fn so_is_what_looks_like_json(line in "[\\[\\]{}\":,0-9eE.+\\\\ut a-]{0,12}") {
+        is_read_alike(&line)?;
+    }
+
+    #[test]
+    fn so_are_texts(text in "([a-zé]{0,12}|\\\\[\"\\\\/bfnrtux]|\\\\u[dD][89abcdABCDeE0][0-9a-fA-F]{1,2}|\\\\u00[0-9a-g]{2}|[\u{0}-\u{20}\u{7f}😀]){0,6}") {
+        is_read_alike(&format!("\"{text}\""))?;
+    }
+
+    #[test]
+    fn so_are_numbers(number in "[-+]?[0-9]{0,20}(\\.[0-9]{0,20})?([eE][-+]?[0-9]{0,3})?") {
+        is_read_alike(&number)?;
+        is_read_alike(&format!("[{number} ]"))?;
     }
 
     #[test]
