@@ -1,5 +1,7 @@
 //! A line of Codex's stream as events.
 
+use std::sync::LazyLock;
+
 use optio_core::{
     failure::ReportedError,
     money::{Usage, Usd},
@@ -7,16 +9,28 @@ use optio_core::{
 };
 use serde_json::{Value, json};
 
-use crate::json::{content, count, raw, text, typed};
+use crate::json::{Json, Wanted, content, count, raw, string, text, typed};
+
+/// What events are made of; all else is read over.
+static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
+    Wanted::of([
+        "/type",
+        "/item",
+        "/thread_id",
+        "/usage",
+        "/error/message",
+        "/message",
+    ])
+});
 
 pub(super) fn events(line: &str) -> Vec<TranscriptEvent> {
-    let Some((value, kind)) = typed(line) else {
+    let Some((mut value, kind)) = typed(line, &WANTED) else {
         return raw(line);
     };
-    let events = match kind.as_str() {
-        "thread.started" => text(&value["thread_id"])
+    let events = match kind.as_ref() {
+        "thread.started" => string(&value["thread_id"])
             .map(|id| TranscriptEvent::Session {
-                id: SessionId(id.to_owned()),
+                id: SessionId(id),
                 model: None,
                 version: None,
             })
@@ -25,8 +39,8 @@ pub(super) fn events(line: &str) -> Vec<TranscriptEvent> {
         "turn.started" => vec![TranscriptEvent::System {
             text: "turn started".to_owned(),
         }],
-        "item.started" | "item.updated" => item(&value["item"], Stage::Begun),
-        "item.completed" => item(&value["item"], Stage::Done),
+        "item.started" | "item.updated" => item(value.take("item"), Stage::Begun),
+        "item.completed" => item(value.take("item"), Stage::Done),
         "turn.completed" => completed(&value["usage"]),
         "turn.failed" => failed(&value["error"]["message"]),
         // a notice that it tries again, or the end; in that case `turn.failed` follows
@@ -43,24 +57,28 @@ enum Stage {
 }
 
 /// A thing that was said, thought or done; nothing if it is of no known kind.
-fn item(item: &Value, stage: Stage) -> Vec<TranscriptEvent> {
-    let kind = text(&item["type"]).unwrap_or_default();
-    let words = || text(&item["text"]).map(str::to_owned);
+fn item(mut item: Json<'_>, stage: Stage) -> Vec<TranscriptEvent> {
+    let kind = item.take("type");
+    let kind = text(&kind).unwrap_or_default();
     let event = match (kind, stage) {
-        ("agent_message", Stage::Done) => words().map(|text| TranscriptEvent::Text { text }),
-        ("reasoning", Stage::Done) => words().map(|text| TranscriptEvent::Thinking { text }),
+        ("agent_message", Stage::Done) => item
+            .take_text("text")
+            .map(|text| TranscriptEvent::Text { text }),
+        ("reasoning", Stage::Done) => item
+            .take_text("text")
+            .map(|text| TranscriptEvent::Thinking { text }),
         ("error", Stage::Done) => text(&item["message"]).map(|message| TranscriptEvent::System {
             text: format!("warning: {message}"),
         }),
-        ("todo_list", _) => plan(item),
-        (_, Stage::Begun) => call(kind, item),
-        (_, Stage::Done) => done(kind, item),
+        ("todo_list", _) => plan(&item),
+        (_, Stage::Begun) => call(kind, &mut item),
+        (_, Stage::Done) => done(kind, &mut item),
     };
     event.into_iter().collect()
 }
 
-fn call(kind: &str, item: &Value) -> Option<TranscriptEvent> {
-    let part = |field: &str| item[field].clone();
+fn call(kind: &str, item: &mut Json<'_>) -> Option<TranscriptEvent> {
+    let mut part = |field: &str| Value::from(item.take(field));
     let (name, input) = match kind {
         "command_execution" => ("shell".to_owned(), json!({"command": part("command")})),
         "file_change" => (kind.to_owned(), json!({"changes": part("changes")})),
@@ -69,46 +87,47 @@ fn call(kind: &str, item: &Value) -> Option<TranscriptEvent> {
             json!({"query": part("query"), "action": part("action")}),
         ),
         "mcp_tool_call" => {
+            let input = part("arguments");
             let (server, tool) = (text(&item["server"])?, text(&item["tool"])?);
-            (format!("mcp__{server}__{tool}"), part("arguments"))
+            (format!("mcp__{server}__{tool}"), input)
         }
-        "collab_tool_call" => (
-            text(&item["tool"])?.to_owned(),
-            json!({"prompt": part("prompt")}),
-        ),
+        "collab_tool_call" => {
+            let input = json!({"prompt": part("prompt")});
+            (item.take_text("tool")?, input)
+        }
         _ => return None,
     };
     Some(TranscriptEvent::ToolCall {
-        id: text(&item["id"])?.to_owned(),
+        id: item.take_text("id")?,
         name,
         input,
     })
 }
 
-fn done(kind: &str, item: &Value) -> Option<TranscriptEvent> {
+fn done(kind: &str, item: &mut Json<'_>) -> Option<TranscriptEvent> {
     let output = match kind {
-        "command_execution" => content(&item["aggregated_output"]),
+        "command_execution" => content(item.take("aggregated_output")),
         "file_change" => changes(&item["changes"]),
-        "web_search" => content(&item["query"]),
-        "mcp_tool_call" => match text(&item["error"]["message"]) {
-            Some(error) => error.to_owned(),
-            None => content(&item["result"]["content"]),
+        "web_search" => content(item.take("query")),
+        "mcp_tool_call" => match string(&item["error"]["message"]) {
+            Some(error) => error,
+            None => content(item.take("result").take("content")),
         },
-        "collab_tool_call" => content(&item["agents_states"]),
+        "collab_tool_call" => content(item.take("agents_states")),
         _ => return None,
     };
     let exit_code = item["exit_code"].as_i64().unwrap_or(0);
-    let status = text(&item["status"]);
+    let refused = matches!(text(&item["status"]), Some("failed" | "declined"));
     Some(TranscriptEvent::ToolResult {
-        id: text(&item["id"])?.to_owned(),
+        id: item.take_text("id")?,
         output,
-        failed: exit_code != 0 || matches!(status, Some("failed" | "declined")),
+        failed: exit_code != 0 || refused,
     })
 }
 
 /// The files that were changed, one a line.
-fn changes(changes: &Value) -> String {
-    let changes = changes.as_array().into_iter().flatten();
+fn changes(changes: &Json<'_>) -> String {
+    let changes = changes.as_list().into_iter().flatten();
     let lines = changes.filter_map(|change| {
         Some(format!(
             "{} {}",
@@ -119,10 +138,10 @@ fn changes(changes: &Value) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn plan(item: &Value) -> Option<TranscriptEvent> {
-    let items = item["items"].as_array()?.iter().filter_map(|item| {
+fn plan(item: &Json<'_>) -> Option<TranscriptEvent> {
+    let items = item["items"].as_list()?.iter().filter_map(|item| {
         Some(PlanItem {
-            text: text(&item["text"])?.to_owned(),
+            text: string(&item["text"])?,
             done: item["completed"].as_bool().unwrap_or(false),
         })
     });
@@ -132,7 +151,7 @@ fn plan(item: &Value) -> Option<TranscriptEvent> {
 }
 
 /// The end of a turn. What it was about is what the agent said last; what was used is that of the whole thread.
-fn completed(usage: &Value) -> Vec<TranscriptEvent> {
+fn completed(usage: &Json<'_>) -> Vec<TranscriptEvent> {
     let used = usage.is_object().then(|| TranscriptEvent::Usage {
         total: Usage {
             cost: Usd::ZERO,
@@ -149,15 +168,15 @@ fn completed(usage: &Value) -> Vec<TranscriptEvent> {
     used.into_iter().chain([result]).collect()
 }
 
-fn failed(message: &Value) -> Vec<TranscriptEvent> {
+fn failed(message: &Json<'_>) -> Vec<TranscriptEvent> {
     let result = TranscriptEvent::Result {
         failed: true,
-        summary: text(message).unwrap_or_default().to_owned(),
+        summary: string(message).unwrap_or_default(),
     };
     error(message).into_iter().chain([result]).collect()
 }
 
-fn error(message: &Value) -> Option<TranscriptEvent> {
+fn error(message: &Json<'_>) -> Option<TranscriptEvent> {
     let message = text(message)?;
     Some(TranscriptEvent::Error {
         error: ReportedError {

@@ -1,5 +1,7 @@
 //! The fields of an event: how they are named in a manifest, and how they are found in a line.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{
@@ -7,13 +9,13 @@ use super::{
     manifest::{ManifestError, wrong},
     rules::{Format, Source, pointer},
 };
-use crate::json::content;
+use crate::json::{Wanted, content};
 
 impl Source<'_> {
     /// Text that is not empty; of numbers and the like their spelling, of blocks of content their text.
     pub(super) fn text(&self, at: &str) -> Option<String> {
         let text = match self {
-            Self::Json(value) => content(value.pointer(at)?),
+            Self::Json(value) => content(value.pointer(at)?.clone()),
             Self::Text(_, groups) => groups.name(at)?.as_str().to_owned(),
         };
         (!text.is_empty()).then_some(text)
@@ -21,7 +23,7 @@ impl Source<'_> {
 
     pub(super) fn value(&self, at: &str) -> Value {
         match self {
-            Self::Json(value) => value.pointer(at).cloned().unwrap_or_default(),
+            Self::Json(value) => value.pointer(at).cloned().unwrap_or_default().into(),
             Self::Text(..) => self.text(at).map_or(Value::Null, Value::from),
         }
     }
@@ -41,6 +43,22 @@ impl Source<'_> {
                     },
                 };
                 Some(digits.parse::<f64>().ok()? * factor)
+            }
+        }
+    }
+}
+
+impl RawEvent {
+    /// Adds what an item of a line of JSON is looked at for.
+    pub(super) fn want(&mut self, wanted: &mut Wanted) {
+        let failed = self.failed.as_ref().and_then(toml::Value::as_table);
+        let conditions = self.when.iter().flat_map(BTreeMap::keys);
+        for at in conditions.chain(failed.into_iter().flat_map(toml::Table::keys)) {
+            wanted.add(at);
+        }
+        for (_, at) in Fields::slots(self) {
+            if let Some(at) = at {
+                wanted.add(at);
             }
         }
     }

@@ -14,7 +14,7 @@ use super::{
     events::{Event, RawEvent},
     manifest::{ManifestError, wrong},
 };
-use crate::json::raw;
+use crate::json::{Json, Wanted, raw};
 
 /// What a line of the output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -29,7 +29,8 @@ pub(super) enum Format {
 /// The rules of a manifest.
 #[derive(Debug, Clone)]
 pub(super) enum Rules {
-    Ndjson(Vec<JsonLine>),
+    /// With what of a line any of them looks at.
+    Ndjson(Vec<JsonLine>, Wanted),
     Text(Vec<TextLine>, Otherwise),
 }
 
@@ -83,7 +84,7 @@ enum Condition {
 
 /// Where the fields of an event come from.
 pub(super) enum Source<'a> {
-    Json(&'a Value),
+    Json(&'a Json<'a>),
     Text(&'a str, &'a Captures<'a>),
 }
 
@@ -111,8 +112,12 @@ impl Rules {
         let keyed = numbered.map(|(number, line)| (format!("output.line {}", number + 1), line));
         Ok(match format {
             Format::Ndjson => {
-                let lines = keyed.map(|(key, line)| JsonLine::new(&key, line));
-                Self::Ndjson(lines.collect::<Result<_, _>>()?)
+                let mut wanted = Wanted::of([]);
+                let lines = keyed.map(|(key, mut line)| {
+                    line.want(&mut wanted);
+                    JsonLine::new(&key, line)
+                });
+                Self::Ndjson(lines.collect::<Result<_, _>>()?, wanted)
             }
             Format::Text => {
                 let lines = keyed.map(|(key, line)| TextLine::new(&key, line));
@@ -123,8 +128,8 @@ impl Rules {
 
     pub(super) fn events(&self, line: &str) -> Vec<TranscriptEvent> {
         let events = match self {
-            Self::Ndjson(lines) => match serde_json::from_str(line) {
-                Ok(value @ Value::Object(_)) => lines
+            Self::Ndjson(lines, wanted) => match wanted.read(line) {
+                Some(value @ Json::Object(_)) => lines
                     .iter()
                     .filter(|rule| rule.when.hold(&value))
                     .flat_map(|rule| rule.events(&value))
@@ -166,6 +171,22 @@ impl Otherwise {
     }
 }
 
+impl RawLine {
+    /// Adds what the line is looked at for.
+    fn want(&mut self, wanted: &mut Wanted) {
+        for at in self.when.iter().flat_map(BTreeMap::keys) {
+            wanted.add(at);
+        }
+        let items = match &self.each {
+            Some(list) => wanted.at(list),
+            None => wanted,
+        };
+        for event in &mut self.event {
+            event.want(items);
+        }
+    }
+}
+
 impl JsonLine {
     fn new(key: &str, raw: RawLine) -> Result<Self, ManifestError> {
         if raw.pattern.is_some() {
@@ -183,8 +204,8 @@ impl JsonLine {
         })
     }
 
-    fn events(&self, line: &Value) -> Vec<TranscriptEvent> {
-        let of = |item: &Value| -> Vec<TranscriptEvent> {
+    fn events(&self, line: &Json<'_>) -> Vec<TranscriptEvent> {
+        let of = |item: &Json<'_>| -> Vec<TranscriptEvent> {
             let source = Source::Json(item);
             self.events
                 .iter()
@@ -193,7 +214,7 @@ impl JsonLine {
         };
         match &self.each {
             None => of(line),
-            Some(list) => match line.pointer(list).and_then(Value::as_array) {
+            Some(list) => match line.pointer(list).and_then(Json::as_list) {
                 Some(items) => items.iter().flat_map(of).collect(),
                 None => Vec::new(),
             },
@@ -263,7 +284,7 @@ impl Conditions {
         conditions.collect::<Result<_, _>>().map(Self)
     }
 
-    pub(super) fn hold(&self, value: &Value) -> bool {
+    pub(super) fn hold(&self, value: &Json<'_>) -> bool {
         self.0
             .iter()
             .all(|(at, condition)| condition.holds(value.pointer(at)))
@@ -302,10 +323,12 @@ impl Condition {
         }
     }
 
-    fn holds(&self, value: Option<&Value>) -> bool {
-        let text = || value.and_then(Value::as_str).unwrap_or_default();
+    fn holds(&self, value: Option<&Json<'_>>) -> bool {
+        let text = || value.and_then(Json::as_str).unwrap_or_default();
         match self {
-            Self::OneOf(values) => values.iter().any(|wanted| Some(wanted) == value),
+            Self::OneOf(values) => {
+                value.is_some_and(|value| values.iter().any(|wanted| value == wanted))
+            }
             Self::StartsWith(start) => text().starts_with(start),
             Self::StartsNotWith(start) => !text().starts_with(start),
         }

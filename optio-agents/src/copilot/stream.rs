@@ -1,28 +1,55 @@
 //! A line of Copilot CLI's stream as events, and its file about what was used.
 
+use std::sync::LazyLock;
+
+use crate::{
+    json::{Json, Wanted, content, count, raw, status, string, text, typed},
+    price::PriceTable,
+};
 use optio_core::{
     failure::ReportedError,
     money::{Usage, Usd},
     transcript::{SessionId, TranscriptEvent, UsageOf},
 };
-use serde_json::Value;
 
-use crate::{
-    json::{content, count, raw, status, string, text, typed},
-    price::PriceTable,
-};
+/// What events are made of. What a tool gave back is also there in detail, and as telemetry; that is read over.
+static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
+    Wanted::of([
+        "/type",
+        "/ephemeral",
+        "/data/content",
+        "/data/reasoningText",
+        "/data/toolRequests",
+        "/data/toolCallId",
+        "/data/toolName",
+        "/data/arguments",
+        "/data/success",
+        "/data/result/content",
+        "/data/error/message",
+        "/data/shellExecution/exitCode",
+        "/data/message",
+        "/data/reason",
+        "/data/statusCode",
+        "/data/errorType",
+        "/data/errorCode",
+        "/data/errorMessage",
+        "/exitCode",
+        "/sessionId",
+    ])
+});
 
 pub(super) fn events(line: &str) -> Vec<TranscriptEvent> {
-    let Some((value, kind)) = typed(line) else {
+    let Some((mut value, kind)) = typed(line, &WANTED) else {
         return raw(line);
     };
-    let data = &value["data"];
-    let events = match kind.as_str() {
+    let mut data = value.take("data");
+    let data = &mut data;
+    let events = match kind.as_ref() {
         "assistant.message" => message(data),
         "tool.execution_start" => call(data).into_iter().collect(),
         "tool.execution_complete" => tool_result(data).into_iter().collect(),
-        "user.message" | "system.message" => note(string(&data["content"])),
-        "session.info" | "session.warning" => note(string(&data["message"])),
+        "user.message" | "system.message" => note(data.take_text("content")),
+        "session.info" | "session.warning" => note(data.take_text("message")),
         "assistant.turn_retry" => {
             note(string(&data["reason"]).map(|why| format!("trying again: {why}")))
         }
@@ -37,9 +64,11 @@ pub(super) fn events(line: &str) -> Vec<TranscriptEvent> {
     }
     // what only says that something goes on is told by its name
     let passing = value["ephemeral"].as_bool().unwrap_or(false);
-    let turn = matches!(kind.as_str(), "assistant.turn_start" | "assistant.turn_end");
+    let turn = matches!(kind.as_ref(), "assistant.turn_start" | "assistant.turn_end");
     if passing || turn {
-        vec![TranscriptEvent::System { text: kind }]
+        vec![TranscriptEvent::System {
+            text: kind.into_owned(),
+        }]
     } else {
         raw(line)
     }
@@ -52,39 +81,43 @@ fn note(text: Option<String>) -> Vec<TranscriptEvent> {
 }
 
 /// What it thought and said. The tools it asks for are told when they start.
-fn message(data: &Value) -> Vec<TranscriptEvent> {
-    let thought = string(&data["reasoningText"]).map(|text| TranscriptEvent::Thinking { text });
-    let said = string(&data["content"]).map(|text| TranscriptEvent::Text { text });
+fn message(data: &mut Json<'_>) -> Vec<TranscriptEvent> {
+    let thought = data
+        .take_text("reasoningText")
+        .map(|text| TranscriptEvent::Thinking { text });
+    let said = data
+        .take_text("content")
+        .map(|text| TranscriptEvent::Text { text });
     let events: Vec<_> = [thought, said].into_iter().flatten().collect();
-    let asks = data["toolRequests"].as_array().map_or(0, Vec::len);
+    let asks = data["toolRequests"].as_list().map_or(0, <[_]>::len);
     if events.is_empty() && asks > 0 {
         return note(Some(format!("asks for {asks} tools")));
     }
     events
 }
 
-fn call(data: &Value) -> Option<TranscriptEvent> {
+fn call(data: &mut Json<'_>) -> Option<TranscriptEvent> {
     Some(TranscriptEvent::ToolCall {
-        id: string(&data["toolCallId"])?,
-        name: string(&data["toolName"])?,
-        input: data["arguments"].clone(),
+        id: data.take_text("toolCallId")?,
+        name: data.take_text("toolName")?,
+        input: data.take("arguments").into(),
     })
 }
 
-fn tool_result(data: &Value) -> Option<TranscriptEvent> {
-    let output = match content(&data["result"]["content"]) {
-        output if output.is_empty() => content(&data["error"]["message"]),
+fn tool_result(data: &mut Json<'_>) -> Option<TranscriptEvent> {
+    let output = match content(data.take("result").take("content")) {
+        output if output.is_empty() => content(data.take("error").take("message")),
         output => output,
     };
     let exit_code = data["shellExecution"]["exitCode"].as_i64().unwrap_or(0);
     Some(TranscriptEvent::ToolResult {
-        id: string(&data["toolCallId"])?,
+        id: data.take_text("toolCallId")?,
         output,
         failed: !data["success"].as_bool().unwrap_or(true) || exit_code != 0,
     })
 }
 
-fn error(data: &Value, kind: &str, message: &str) -> Vec<TranscriptEvent> {
+fn error(data: &Json<'_>, kind: &str, message: &str) -> Vec<TranscriptEvent> {
     let http_status = status(&data["statusCode"]);
     let Some(message) = string(&data[message]) else {
         return Vec::new();
@@ -101,7 +134,7 @@ fn error(data: &Value, kind: &str, message: &str) -> Vec<TranscriptEvent> {
     }]
 }
 
-fn aborted(data: &Value) -> Vec<TranscriptEvent> {
+fn aborted(data: &Json<'_>) -> Vec<TranscriptEvent> {
     vec![TranscriptEvent::Error {
         error: ReportedError {
             kind: Some("interrupted".to_owned()),
@@ -115,7 +148,7 @@ fn aborted(data: &Value) -> Vec<TranscriptEvent> {
 }
 
 /// The closing word. It is the only line that names the session.
-fn result(value: &Value) -> Vec<TranscriptEvent> {
+fn result(value: &Json<'_>) -> Vec<TranscriptEvent> {
     let Some(exit_code) = value["exitCode"].as_i64() else {
         return Vec::new();
     };
@@ -133,9 +166,9 @@ fn result(value: &Value) -> Vec<TranscriptEvent> {
 
 /// What the session has used, from the file that `--usage-output-file` names: in all its runs.
 pub(super) fn usage(file: &str, prices: &PriceTable) -> Option<TranscriptEvent> {
-    let file: Value = serde_json::from_str(file).ok()?;
-    let models = file["modelMetrics"].as_object()?;
-    let used = |metrics: &Value| {
+    let file = Wanted::Whole.read(file)?;
+    let models = file["modelMetrics"].fields()?;
+    let used = |metrics: &Json<'_>| {
         let tokens = |field: &str| count(&metrics["usage"][field]);
         Usage {
             cost: Usd::ZERO,

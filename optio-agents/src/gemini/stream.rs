@@ -1,26 +1,47 @@
 //! A line of Gemini CLI's stream as events.
 
+use std::sync::LazyLock;
+
+use crate::{
+    json::{Json, Wanted, content, count, plan, raw, status, string, text, typed},
+    price::PriceTable,
+};
 use optio_core::{
     failure::ReportedError,
     money::{Usage, Usd},
     transcript::{SessionId, TranscriptEvent, UsageOf},
 };
-use serde_json::Value;
 
-use crate::{
-    json::{content, count, plan, raw, status, string, text, typed},
-    price::PriceTable,
-};
+/// What events are made of; all else is read over.
+static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
+    Wanted::of([
+        "/type",
+        "/content",
+        "/delta",
+        "/role",
+        "/tool_id",
+        "/tool_name",
+        "/parameters",
+        "/output",
+        "/status",
+        "/error",
+        "/session_id",
+        "/model",
+        "/message",
+        "/severity",
+        "/stats",
+    ])
+});
 
 pub(super) fn events(line: &str, prices: &PriceTable) -> Vec<TranscriptEvent> {
-    let Some((value, kind)) = typed(line) else {
+    let Some((mut value, kind)) = typed(line, &WANTED) else {
         return raw(line);
     };
-    let events = match kind.as_str() {
+    let events = match kind.as_ref() {
         "init" => session(&value).into_iter().collect(),
-        "message" => message(&value).into_iter().collect(),
-        "tool_use" => tool_use(&value),
-        "tool_result" => tool_result(&value).into_iter().collect(),
+        "message" => message(&mut value).into_iter().collect(),
+        "tool_use" => tool_use(&mut value),
+        "tool_result" => tool_result(&mut value).into_iter().collect(),
         "error" => notice(&value).into_iter().collect(),
         "result" => result(&value, prices),
         _ => Vec::new(),
@@ -28,7 +49,7 @@ pub(super) fn events(line: &str, prices: &PriceTable) -> Vec<TranscriptEvent> {
     if events.is_empty() { raw(line) } else { events }
 }
 
-fn session(value: &Value) -> Option<TranscriptEvent> {
+fn session(value: &Json<'_>) -> Option<TranscriptEvent> {
     Some(TranscriptEvent::Session {
         id: SessionId(string(&value["session_id"])?),
         // `auto` is no model but the word for letting it choose
@@ -37,8 +58,8 @@ fn session(value: &Value) -> Option<TranscriptEvent> {
     })
 }
 
-fn message(value: &Value) -> Option<TranscriptEvent> {
-    let words = string(&value["content"])?;
+fn message(value: &mut Json<'_>) -> Option<TranscriptEvent> {
+    let words = value.take_text("content")?;
     let is_piece = value["delta"].as_bool().unwrap_or(false);
     Some(match text(&value["role"])? {
         "assistant" if is_piece => TranscriptEvent::TextPart { text: words },
@@ -47,32 +68,33 @@ fn message(value: &Value) -> Option<TranscriptEvent> {
     })
 }
 
-fn tool_use(value: &Value) -> Vec<TranscriptEvent> {
-    let ids = string(&value["tool_id"]).zip(string(&value["tool_name"]));
+fn tool_use(value: &mut Json<'_>) -> Vec<TranscriptEvent> {
+    let ids = value.take_text("tool_id").zip(value.take_text("tool_name"));
     let Some((id, name)) = ids else {
         return Vec::new();
     };
-    let input = value["parameters"].clone();
+    let input = value.take("parameters");
     let plan = (name == "write_todos")
         .then(|| plan(&input["todos"], "description"))
         .flatten();
+    let input = input.into();
     let call = TranscriptEvent::ToolCall { id, name, input };
     [Some(call), plan].into_iter().flatten().collect()
 }
 
-fn tool_result(value: &Value) -> Option<TranscriptEvent> {
-    let output = match content(&value["output"]) {
-        output if output.is_empty() => content(&value["error"]["message"]),
+fn tool_result(value: &mut Json<'_>) -> Option<TranscriptEvent> {
+    let output = match content(value.take("output")) {
+        output if output.is_empty() => content(value.take("error").take("message")),
         output => output,
     };
     Some(TranscriptEvent::ToolResult {
-        id: string(&value["tool_id"])?,
+        id: value.take_text("tool_id")?,
         output,
         failed: text(&value["status"]) == Some("error"),
     })
 }
 
-fn notice(value: &Value) -> Option<TranscriptEvent> {
+fn notice(value: &Json<'_>) -> Option<TranscriptEvent> {
     let message = text(&value["message"])?;
     Some(if text(&value["severity"]) == Some("error") {
         let error = reported(None, message);
@@ -84,7 +106,7 @@ fn notice(value: &Value) -> Option<TranscriptEvent> {
     })
 }
 
-fn result(value: &Value, prices: &PriceTable) -> Vec<TranscriptEvent> {
+fn result(value: &Json<'_>, prices: &PriceTable) -> Vec<TranscriptEvent> {
     let Some(status) = text(&value["status"]) else {
         return Vec::new();
     };
@@ -110,10 +132,10 @@ fn reported(kind: Option<&str>, message: &str) -> ReportedError {
         .split_once("[API Error: ")
         .and_then(|(_, rest)| Some(rest.rsplit_once(']')?.0))
         .unwrap_or(message);
-    let answer: Value = serde_json::from_str(inner).unwrap_or_default();
+    let answer = Wanted::Whole.read(inner).unwrap_or_default();
     let answer = match &answer {
         // a list of one is how some gateways wrap it
-        Value::Array(answers) => answers.first().unwrap_or(&Value::Null),
+        Json::List(_) => &answer[0],
         answer => answer,
     };
     let answer = &answer["error"];
@@ -129,8 +151,8 @@ fn reported(kind: Option<&str>, message: &str) -> ReportedError {
 }
 
 /// What the run has used, and what that costs if the prices of all its models are known.
-fn usage(stats: &Value, prices: &PriceTable) -> Option<TranscriptEvent> {
-    let used = |stats: &Value| {
+fn usage(stats: &Json<'_>, prices: &PriceTable) -> Option<TranscriptEvent> {
+    let used = |stats: &Json<'_>| {
         let input = count(&stats["input_tokens"]);
         Usage {
             cost: Usd::ZERO,
@@ -142,7 +164,7 @@ fn usage(stats: &Value, prices: &PriceTable) -> Option<TranscriptEvent> {
         }
     };
     stats.is_object().then(|| {
-        let models = stats["models"].as_object().into_iter().flatten();
+        let models = stats["models"].fields().into_iter().flatten();
         let costs = models.map(|(model, stats)| Some(prices.find(model)?.of(&used(stats))));
         let cost: Option<Vec<Usd>> = costs.collect();
         TranscriptEvent::Usage {

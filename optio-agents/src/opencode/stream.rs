@@ -1,28 +1,50 @@
 //! A line of opencode's stream as events.
 
+use std::sync::LazyLock;
+
+use crate::json::{Json, Wanted, content, count, plan, raw, status, string, text, typed};
 use optio_core::{
     failure::ReportedError,
     money::{Usage, Usd},
     transcript::{SessionId, TranscriptEvent, UsageOf},
 };
-use serde_json::Value;
 
-use crate::json::{content, count, plan, raw, status, string, text, typed};
+/// What events are made of. What a tool tells beside its output is read over; mostly it is the output again.
+static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
+    Wanted::of([
+        "/type",
+        "/sessionID",
+        "/part/text",
+        "/part/synthetic",
+        "/part/callID",
+        "/part/tool",
+        "/part/state/status",
+        "/part/state/input",
+        "/part/state/output",
+        "/part/state/error",
+        "/part/state/metadata/exit",
+        "/part/tokens",
+        "/part/cost",
+        "/part/reason",
+        "/error",
+    ])
+});
 
 pub(super) fn events(line: &str) -> Vec<TranscriptEvent> {
-    let Some((value, kind)) = typed(line) else {
+    let Some((mut value, kind)) = typed(line, &WANTED) else {
         return raw(line);
     };
-    let part = &value["part"];
-    let events = match kind.as_str() {
+    let mut part = value.take("part");
+    let events = match kind.as_ref() {
         "step_start" => session(&value).into_iter().collect(),
-        "text" => words(part).into_iter().collect(),
-        "reasoning" => string(&part["text"])
+        "text" => words(&mut part).into_iter().collect(),
+        "reasoning" => part
+            .take_text("text")
             .map(|text| TranscriptEvent::Thinking { text })
             .into_iter()
             .collect(),
-        "tool_use" => tool(part),
-        "step_finish" => finish(part),
+        "tool_use" => tool(&mut part),
+        "step_finish" => finish(&part),
         "error" => error(&value),
         _ => Vec::new(),
     };
@@ -30,7 +52,7 @@ pub(super) fn events(line: &str) -> Vec<TranscriptEvent> {
 }
 
 /// The session, whose id is in every line.
-fn session(value: &Value) -> Option<TranscriptEvent> {
+fn session(value: &Json<'_>) -> Option<TranscriptEvent> {
     Some(TranscriptEvent::Session {
         id: SessionId(string(&value["sessionID"])?),
         model: None,
@@ -38,8 +60,8 @@ fn session(value: &Value) -> Option<TranscriptEvent> {
     })
 }
 
-fn words(part: &Value) -> Option<TranscriptEvent> {
-    let text = string(&part["text"])?;
+fn words(part: &mut Json<'_>) -> Option<TranscriptEvent> {
+    let text = part.take_text("text")?;
     // written by the program for the model, as after it has shortened the conversation
     let synthetic = part["synthetic"].as_bool().unwrap_or(false);
     Some(if synthetic {
@@ -50,27 +72,28 @@ fn words(part: &Value) -> Option<TranscriptEvent> {
 }
 
 /// A tool, told when it has ended: the call and its result.
-fn tool(part: &Value) -> Vec<TranscriptEvent> {
-    let ids = string(&part["callID"]).zip(string(&part["tool"]));
+fn tool(part: &mut Json<'_>) -> Vec<TranscriptEvent> {
+    let ids = part.take_text("callID").zip(part.take_text("tool"));
     let Some((id, name)) = ids else {
         return Vec::new();
     };
-    let state = &part["state"];
-    let input = state["input"].clone();
+    let mut state = part.take("state");
+    let input = state.take("input");
     let plan = (name == "todowrite")
         .then(|| plan(&input["todos"], "content"))
         .flatten();
     let call = TranscriptEvent::ToolCall {
         id: id.clone(),
         name,
-        input,
+        input: input.into(),
     };
-    let result = text(&state["status"]).map(|status| {
+    let status = state.take("status");
+    let result = text(&status).map(|status| {
         let exit_code = state["metadata"]["exit"].as_i64().unwrap_or(0);
         let is_error = status == "error";
         TranscriptEvent::ToolResult {
             id,
-            output: content(&state[if is_error { "error" } else { "output" }]),
+            output: content(state.take(if is_error { "error" } else { "output" })),
             failed: is_error || exit_code != 0,
         }
     });
@@ -79,7 +102,7 @@ fn tool(part: &Value) -> Vec<TranscriptEvent> {
 
 /// The end of a step: what it used, and the closing word if the model meant it to be the last one. Nothing else tells
 /// that the work is done.
-fn finish(part: &Value) -> Vec<TranscriptEvent> {
+fn finish(part: &Json<'_>) -> Vec<TranscriptEvent> {
     let tokens = &part["tokens"];
     let usage = tokens.is_object().then(|| {
         let cached = count(&tokens["cache"]["read"]);
@@ -125,14 +148,14 @@ fn finish(part: &Value) -> Vec<TranscriptEvent> {
     [usage, error, result].into_iter().flatten().collect()
 }
 
-fn error(value: &Value) -> Vec<TranscriptEvent> {
+fn error(value: &Json<'_>) -> Vec<TranscriptEvent> {
     let error = &value["error"];
     let data = &error["data"];
     let Some(name) = text(&error["name"]) else {
         return Vec::new();
     };
-    let answer: Value = text(&data["responseBody"])
-        .and_then(|body| serde_json::from_str(body).ok())
+    let answer = text(&data["responseBody"])
+        .and_then(|body| Wanted::Whole.read(body))
         .unwrap_or_default();
     let answer = &answer["error"];
     // its own names for anything at all say less than the provider's

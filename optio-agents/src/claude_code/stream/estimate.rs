@@ -7,15 +7,13 @@
 
 use std::sync::LazyLock;
 
+use crate::{
+    json::{Json, count, text},
+    price::{Price, PriceTable},
+};
 use optio_core::{
     money::{Usage, Usd},
     transcript::{TranscriptEvent, UsageOf},
-};
-use serde_json::Value;
-
-use crate::{
-    json::{count, text},
-    price::{Price, PriceTable},
 };
 
 static PRICES: LazyLock<PriceTable> = LazyLock::new(PriceTable::default);
@@ -24,10 +22,10 @@ static PRICES: LazyLock<PriceTable> = LazyLock::new(PriceTable::default);
 const FAMILIES: [&str; 4] = ["fable", "opus", "sonnet", "haiku"];
 
 /// What a message of the model has used so far; nothing if it does not say.
-pub(super) fn usage(message: &Value) -> Option<TranscriptEvent> {
+pub(super) fn usage(message: &Json<'_>) -> Option<TranscriptEvent> {
     let id = text(&message["id"])?;
-    let used = message["usage"].as_object()?;
-    let tokens = |field: &str| used.get(field).map_or(0, count);
+    let used = Some(&message["usage"]).filter(|used| used.is_object())?;
+    let tokens = |field: &str| count(&used[field]);
     let cached = tokens("cache_read_input_tokens");
     let mut total = Usage {
         cost: Usd::ZERO,

@@ -4,26 +4,79 @@ mod estimate;
 mod notice;
 mod result;
 
+use std::sync::LazyLock;
+
+use crate::json::{Json, Wanted, content, raw, status, string, text, typed};
 use optio_core::{
     clock::Timestamp,
     failure::ReportedError,
     transcript::{PlanItem, SessionId, TranscriptEvent},
 };
-use serde_json::Value;
-
-use crate::json::{content, raw, status, text, typed};
 
 /// In the place of a model where the program speaks itself.
 const SYNTHETIC: &str = "<synthetic>";
 
+/// What events are made of. What is not named here, such as the output of a tool in the program's own form, is read over.
+static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
+    Wanted::of([
+        "/type",
+        "/subtype",
+        // of messages
+        "/message/content",
+        "/message/id",
+        "/message/model",
+        "/message/usage",
+        "/error",
+        "/api_error_params/rate_limit_info",
+        "/api_error_status",
+        // of the beginning
+        "/session_id",
+        "/model",
+        "/claude_code_version",
+        // of a request that failed
+        "/error_status",
+        "/attempt",
+        "/max_retries",
+        "/retry_delay_ms",
+        "/rate_limit_info",
+        // of notices
+        "/estimated_tokens",
+        "/compact_metadata",
+        "/tool_name",
+        "/fallback_model",
+        "/original_model",
+        "/content",
+        "/trigger",
+        "/outcome",
+        "/hook_name",
+        "/tasks",
+        "/patch/status",
+        "/summary",
+        "/description",
+        "/status",
+        // of results
+        "/is_error",
+        "/result",
+        "/errors",
+        "/model_usage_since_last_result",
+        "/modelUsage",
+        "/permission_denials/tool_name",
+        "/terminal_reason",
+        "/stop_reason",
+        "/startup_failure_reason",
+        "/api_error",
+        "/api_error_type",
+    ])
+});
+
 pub(super) fn events(line: &str) -> Vec<TranscriptEvent> {
-    let Some((value, kind)) = typed(line) else {
+    let Some((mut value, kind)) = typed(line, &WANTED) else {
         return raw(line);
     };
-    let events = match kind.as_str() {
+    let events = match kind.as_ref() {
         "system" => system(&value),
-        "assistant" => assistant(&value),
-        "user" => user(&value),
+        "assistant" => assistant(&mut value),
+        "user" => user(value.take("message")),
         "result" => result::events(&value),
         "rate_limit_event" => rate_limit(&value["rate_limit_info"]),
         _ => Vec::new(),
@@ -31,13 +84,13 @@ pub(super) fn events(line: &str) -> Vec<TranscriptEvent> {
     if events.is_empty() { raw(line) } else { events }
 }
 
-fn system(value: &Value) -> Vec<TranscriptEvent> {
+fn system(value: &Json<'_>) -> Vec<TranscriptEvent> {
     match text(&value["subtype"]) {
         Some("init") => text(&value["session_id"])
             .map(|id| TranscriptEvent::Session {
                 id: SessionId(id.to_owned()),
-                model: text(&value["model"]).map(str::to_owned),
-                version: text(&value["claude_code_version"]).map(str::to_owned),
+                model: string(&value["model"]),
+                version: string(&value["claude_code_version"]),
             })
             .into_iter()
             .collect(),
@@ -48,7 +101,7 @@ fn system(value: &Value) -> Vec<TranscriptEvent> {
 }
 
 /// A request failed and is tried again: what the run fails from, should it end before the model has answered.
-fn retry(value: &Value) -> TranscriptEvent {
+fn retry(value: &Json<'_>) -> TranscriptEvent {
     let http_status = status(&value["error_status"]);
     let kind = match text(&value["error"]) {
         // without a status there was no answer
@@ -71,75 +124,84 @@ fn retry(value: &Value) -> TranscriptEvent {
     }
 }
 
-fn assistant(value: &Value) -> Vec<TranscriptEvent> {
-    let message = &value["message"];
+fn assistant(value: &mut Json<'_>) -> Vec<TranscriptEvent> {
+    let mut message = value.take("message");
+    let words = message.take("content");
     if let Some(kind) = text(&value["error"]) {
         let limit = &value["api_error_params"]["rate_limit_info"];
         return vec![TranscriptEvent::Error {
             error: ReportedError {
                 kind: Some(kind.to_owned()),
                 http_status: status(&value["api_error_status"]),
-                message: content(&message["content"]),
+                message: content(words),
                 resets_at: resets_at(limit),
             },
         }];
     }
     if text(&message["model"]) == Some(SYNTHETIC) {
         return vec![TranscriptEvent::System {
-            text: content(&message["content"]),
+            text: content(words),
         }];
     }
-    let mut events: Vec<_> = blocks(message).iter().flat_map(block).collect();
+    let mut events = blocks(words, block);
     if !events.is_empty() {
-        events.extend(estimate::usage(message));
+        events.extend(estimate::usage(&message));
     }
     events
 }
 
-fn user(value: &Value) -> Vec<TranscriptEvent> {
+fn user(mut message: Json<'_>) -> Vec<TranscriptEvent> {
     // not what a person says: results of tools, and what the program tells the model
-    match &value["message"]["content"] {
-        Value::String(text) if !text.is_empty() => {
-            vec![TranscriptEvent::System { text: text.clone() }]
-        }
-        _ => blocks(&value["message"])
-            .iter()
-            .flat_map(|block| match text(&block["text"]) {
-                Some(text) => vec![TranscriptEvent::System {
-                    text: text.to_owned(),
-                }],
-                None => self::block(block),
-            })
-            .collect(),
+    let system = |text| vec![TranscriptEvent::System { text }];
+    match message.take("content") {
+        Json::Text(text) if !text.is_empty() => system(text.into_owned()),
+        words => blocks(words, |mut block| match block.take_text("text") {
+            Some(text) => system(text),
+            None => self::block(block),
+        }),
     }
 }
 
-fn blocks(message: &Value) -> &[Value] {
-    message["content"].as_array().map_or(&[], Vec::as_slice)
+/// What becomes of each block of a message.
+fn blocks<'a>(
+    words: Json<'a>,
+    events: impl FnMut(Json<'a>) -> Vec<TranscriptEvent>,
+) -> Vec<TranscriptEvent> {
+    match words {
+        Json::List(blocks) => blocks.into_iter().flat_map(events).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// A block of a message; nothing if it is of no known kind.
-fn block(block: &Value) -> Vec<TranscriptEvent> {
-    let kind = text(&block["type"]).unwrap_or_default();
-    let string = |field: &str| text(&block[field]).map(str::to_owned);
-    let event = match kind {
-        "text" => string("text").map(|text| TranscriptEvent::Text { text }),
-        "thinking" => string("thinking").map(|text| TranscriptEvent::Thinking { text }),
+fn block(mut block: Json<'_>) -> Vec<TranscriptEvent> {
+    let kind = block.take("type");
+    let event = match text(&kind).unwrap_or_default() {
+        "text" => block
+            .take_text("text")
+            .map(|text| TranscriptEvent::Text { text }),
+        "thinking" => block
+            .take_text("thinking")
+            .map(|text| TranscriptEvent::Thinking { text }),
         "tool_use" | "server_tool_use" | "mcp_tool_use" => {
-            let Some((id, name)) = string("id").zip(string("name")) else {
+            let ids = block.take_text("id").zip(block.take_text("name"));
+            let Some((id, name)) = ids else {
                 return Vec::new();
             };
-            let input = block["input"].clone();
+            let input = block.take("input");
             let plan = plan(&name, &input);
+            let input = input.into();
             let call = TranscriptEvent::ToolCall { id, name, input };
             return [Some(call), plan].into_iter().flatten().collect();
         }
         kind if kind.ends_with("tool_result") => {
-            string("tool_use_id").map(|id| TranscriptEvent::ToolResult {
-                id,
-                output: content(&block["content"]),
-                failed: block["is_error"].as_bool().unwrap_or(false),
-            })
+            block
+                .take_text("tool_use_id")
+                .map(|id| TranscriptEvent::ToolResult {
+                    id,
+                    output: content(block.take("content")),
+                    failed: block["is_error"].as_bool().unwrap_or(false),
+                })
         }
         _ => None,
     };
@@ -147,11 +209,11 @@ fn block(block: &Value) -> Vec<TranscriptEvent> {
 }
 
 /// The list that the tool `TodoWrite` always writes whole.
-fn plan(tool: &str, input: &Value) -> Option<TranscriptEvent> {
-    let todos = input["todos"].as_array().filter(|_| tool == "TodoWrite")?;
+fn plan(tool: &str, input: &Json<'_>) -> Option<TranscriptEvent> {
+    let todos = input["todos"].as_list().filter(|_| tool == "TodoWrite")?;
     let items = todos.iter().filter_map(|todo| {
         Some(PlanItem {
-            text: text(&todo["content"])?.to_owned(),
+            text: string(&todo["content"])?,
             done: text(&todo["status"]) == Some("completed"),
         })
     });
@@ -160,7 +222,7 @@ fn plan(tool: &str, input: &Value) -> Option<TranscriptEvent> {
     })
 }
 
-fn rate_limit(info: &Value) -> Vec<TranscriptEvent> {
+fn rate_limit(info: &Json<'_>) -> Vec<TranscriptEvent> {
     let window = text(&info["rateLimitType"]).unwrap_or("rate limit");
     let overage = info["isUsingOverage"].as_bool().unwrap_or(false);
     match text(&info["status"]) {
@@ -183,6 +245,6 @@ fn rate_limit(info: &Value) -> Vec<TranscriptEvent> {
     }
 }
 
-fn resets_at(info: &Value) -> Option<Timestamp> {
+fn resets_at(info: &Json<'_>) -> Option<Timestamp> {
     Timestamp::from_second(info["resetsAt"].as_i64()?).ok()
 }

@@ -1,12 +1,11 @@
 //! Notices: what the program says beside the conversation.
 
 use optio_core::transcript::TranscriptEvent;
-use serde_json::Value;
 
-use crate::json::{count, text};
+use crate::json::{Json, count, text};
 
 /// A `system` event of this subtype; nothing if it says nothing that a person could read.
-pub(super) fn notice(subtype: &str, value: &Value) -> Option<TranscriptEvent> {
+pub(super) fn notice(subtype: &str, value: &Json<'_>) -> Option<TranscriptEvent> {
     let field = |name: &str| text(&value[name]);
     let words = match subtype {
         "thinking_tokens" => format!(
@@ -39,7 +38,7 @@ pub(super) fn notice(subtype: &str, value: &Value) -> Option<TranscriptEvent> {
         "background_tasks_changed" => {
             format!(
                 "{} tasks in the background",
-                value["tasks"].as_array()?.len()
+                value["tasks"].as_list()?.len()
             )
         }
         "task_updated" => format!("task updated: {}", text(&value["patch"]["status"])?),

@@ -7,14 +7,13 @@ use optio_core::{
     money::{Usage, Usd},
     transcript::{TranscriptEvent, UsageOf},
 };
-use serde_json::Value;
 
-use crate::json::{count, status, text};
+use crate::json::{Json, count, status, text};
 
 /// How the program marks what is meant for its own developers.
 const DIAGNOSTIC: &str = "[ede_diagnostic]";
 
-pub(super) fn events(value: &Value) -> Vec<TranscriptEvent> {
+pub(super) fn events(value: &Json<'_>) -> Vec<TranscriptEvent> {
     // nothing else tells: a call that the provider refused has the subtype `success`
     let Some(failed) = value["is_error"].as_bool() else {
         return Vec::new();
@@ -35,10 +34,10 @@ pub(super) fn events(value: &Value) -> Vec<TranscriptEvent> {
 }
 
 /// What was used since the last result; by versions that do not tell that, since the process began.
-fn usage(value: &Value) -> Option<TranscriptEvent> {
-    let (models, of) = match &value["model_usage_since_last_result"] {
-        Value::Object(models) => (models, UsageOf::Part),
-        _ => (value["modelUsage"].as_object()?, UsageOf::Run),
+fn usage(value: &Json<'_>) -> Option<TranscriptEvent> {
+    let (models, of) = match value["model_usage_since_last_result"].fields() {
+        Some(models) => (models, UsageOf::Part),
+        None => (value["modelUsage"].fields()?, UsageOf::Run),
     };
     let mut total = Usage::default();
     for model in models.values() {
@@ -57,8 +56,8 @@ fn usage(value: &Value) -> Option<TranscriptEvent> {
 }
 
 /// The tools that were not allowed. The run may well be called a success without them.
-fn denied(value: &Value) -> Option<TranscriptEvent> {
-    let denials = value["permission_denials"].as_array()?;
+fn denied(value: &Json<'_>) -> Option<TranscriptEvent> {
+    let denials = value["permission_denials"].as_list()?;
     let tools: BTreeSet<&str> = denials
         .iter()
         .filter_map(|denial| text(&denial["tool_name"]))
@@ -70,7 +69,7 @@ fn denied(value: &Value) -> Option<TranscriptEvent> {
 }
 
 /// The failure in the fields of the result. `None` if they name no cause: then the error of the last message stands.
-fn error(value: &Value, message: &str) -> Option<TranscriptEvent> {
+fn error(value: &Json<'_>, message: &str) -> Option<TranscriptEvent> {
     let field = |name: &str| text(&value[name]);
     let why = field("terminal_reason").filter(|why| *why != "api_error" && *why != "completed");
     let subtype = field("subtype").filter(|subtype| *subtype != "success");
