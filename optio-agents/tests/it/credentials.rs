@@ -108,7 +108,7 @@ fn no_secret_is_in_an_argument_in_the_open_environment_or_in_the_worktree() {
                 assert!(!text.contains("the-secret"), "{who}: {text}");
             }
             let inside = format!("{}/", run.worktree.as_str());
-            for path in command.files.keys() {
+            for path in command.files.keys().chain(command.shared_files.keys()) {
                 assert!(!path.as_str().starts_with(&inside), "{who}: {path}");
             }
             assert!(!String::from_utf8_lossy(&command.stdin).contains("the-secret"));
@@ -137,7 +137,7 @@ fn whoever_has_credentials_hands_them_over() {
             .secret_env
             .values()
             .map(|secret| secret.expose().to_owned());
-        let files = command.files.values();
+        let files = (command.files.values()).chain(command.shared_files.values());
         let files = files.map(|content| String::from_utf8_lossy(content).into_owned());
         let handed: Vec<String> = secrets.chain(files).collect();
         let account = agent.account().unwrap();

@@ -28,6 +28,7 @@ macro_rules! agent_conformance {
             a_command_writes_nothing_into_the_worktree
             the_prompt_reaches_the_agent_but_not_its_arguments
             what_it_can_be_told_is_whole_lines_into_an_input_that_stays_open
+            what_a_run_alone_may_use_lies_in_its_own_folder
             an_account_shows_no_secret
             the_same_line_always_gives_the_same_events
             a_line_it_does_not_know_gives_one_raw_event
@@ -180,7 +181,7 @@ pub fn a_command_writes_nothing_into_the_worktree(subject: &AgentUnderTest) {
             continue;
         };
         let inside = format!("{}/", spec.worktree.as_str());
-        for path in command.files.keys() {
+        for path in command.files.keys().chain(command.shared_files.keys()) {
             assert!(!path.as_str().starts_with(&inside), "{path}");
         }
         assert!(command.dir.is_none_or(|dir| dir == spec.worktree));
@@ -206,6 +207,25 @@ pub fn the_prompt_reaches_the_agent_but_not_its_arguments(subject: &AgentUnderTe
         };
         assert!(data.any(|bytes| holds(bytes)), "the prompt is nowhere");
     }
+/// Files of a run go with it, so none that another run needs is among them; what several need is a shared file.
+pub fn what_a_run_alone_may_use_lies_in_its_own_folder(subject: &AgentUnderTest) {
+    for spec in specs() {
+        let Ok(command) = subject.agent.command(&spec) else {
+            continue;
+        };
+        let (own, state) = (
+            format!("{}/", spec.files.as_str()),
+            format!("{}/", spec.state.as_str()),
+        );
+        for path in command.files.keys() {
+            assert!(path.as_str().starts_with(&own), "{path}");
+        }
+        for path in command.shared_files.keys() {
+            assert!(path.as_str().starts_with(&state), "{path}");
+        }
+    }
+}
+
 }
 
 /// The same lines each time, with nothing behind them; and of an agent that can be told nothing the input ends at once.
