@@ -190,6 +190,18 @@ impl Agent for Codex {
         })
     }
 
+    fn secrets(&self) -> Vec<Secret> {
+        let own = match &self.auth {
+            Auth::ApiKey(key) => Some(key),
+            Auth::Workspace => None,
+        };
+        own.into_iter()
+            .chain(self.mcp_servers.iter())
+            .chain(self.program.secret_env.values())
+            .cloned()
+            .collect()
+    }
+
     fn preflight(&self) -> Preflight {
         let remedy = format!(
             "install Codex, tested with {TESTED_VERSION}: npm install -g @openai/codex@{TESTED_VERSION}"

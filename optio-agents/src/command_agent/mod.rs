@@ -263,6 +263,10 @@ impl Agent for CommandAgent {
             Some([from, to]) => preflight.tested([from, to]),
             None => preflight,
         }
+    fn secrets(&self) -> Vec<Secret> {
+        self.secrets.values().cloned().collect()
+    }
+
     }
 }
 

@@ -232,6 +232,19 @@ impl Agent for Copilot {
         stream::usage(text, prices).into_iter().collect()
     }
 
+    fn secrets(&self) -> Vec<Secret> {
+        let own = match &self.auth {
+            Auth::GitHubToken(token) => Some(token),
+            Auth::Provider { key, .. } => key.as_ref(),
+            Auth::Workspace => None,
+        };
+        own.into_iter()
+            .chain(self.mcp_servers.iter())
+            .chain(self.program.secret_env.values())
+            .cloned()
+            .collect()
+    }
+
     fn preflight(&self) -> Preflight {
         let [_, newest] = TESTED_VERSIONS;
         let remedy = format!(

@@ -199,6 +199,19 @@ impl Agent for Gemini {
         Some(AccountName::of(NAME, kind, credential))
     }
 
+    fn secrets(&self) -> Vec<Secret> {
+        let own = match &self.auth {
+            Auth::ApiKey(secret) | Auth::VertexKey(secret) | Auth::Login(secret) => Some(secret),
+            Auth::Vertex { credentials, .. } => credentials.as_ref(),
+            Auth::Workspace => None,
+        };
+        own.into_iter()
+            .chain(self.mcp_servers.iter())
+            .chain(self.program.secret_env.values())
+            .cloned()
+            .collect()
+    }
+
     fn preflight(&self) -> Preflight {
         let [_, newest] = TESTED_VERSIONS;
         let remedy = format!(

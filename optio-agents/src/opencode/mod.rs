@@ -292,6 +292,24 @@ fn is_first(error: &ReportedError, report: &RunReport) -> bool {
     let began = report.usage.output_tokens > 0 || !report.last_words.is_empty();
     error.message.starts_with(UNEXPECTED) && !began
 }
+    fn secrets(&self) -> Vec<Secret> {
+        let own = match &self.auth {
+            Auth::Providers(providers) => {
+                let keys = providers
+                    .iter()
+                    .filter_map(|provider| provider.key.as_ref());
+                keys.collect()
+            }
+            Auth::Logins(secret) | Auth::Bedrock { token: secret, .. } => vec![secret],
+            Auth::Workspace | Auth::Vertex { .. } => Vec::new(),
+        };
+        own.into_iter()
+            .chain(self.mcp_servers.iter())
+            .chain(self.program.secret_env.values())
+            .cloned()
+            .collect()
+    }
+
 
 fn is_overflow(error: &ReportedError) -> bool {
     error.kind.as_deref() == Some("ContextOverflowError")
