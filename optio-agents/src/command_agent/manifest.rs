@@ -47,6 +47,7 @@ pub(super) struct Manifest {
     pub(super) remedy: String,
     pub(super) exit: BTreeMap<i32, FailureClass>,
     pub(super) finished: Finished,
+    pub(super) prices: Prices,
     pub(super) rules: Rules,
 }
 
@@ -71,6 +72,17 @@ pub(super) enum Finished {
     Result,
     /// Exit code 0, unless a result or an error says otherwise.
     ExitCode,
+}
+
+/// Who knows what its tokens cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Prices {
+    /// The program tells it, or nobody.
+    #[default]
+    Told,
+    /// The price table does, where the program tells nothing or less.
+    Listed,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,6 +123,8 @@ struct RawOutput {
     format: Format,
     #[serde(default)]
     finished: Finished,
+    #[serde(default)]
+    prices: Prices,
     otherwise: Option<String>,
     #[serde(default)]
     line: Vec<RawLine>,
@@ -153,6 +167,7 @@ impl Manifest {
             variables: names("variables", &raw.variables, &raw)?,
             exit: exit(&raw.exit)?,
             finished: raw.output.finished,
+            prices: raw.output.prices,
             rules: Rules::new(
                 raw.output.format,
                 raw.output.otherwise.as_deref(),

@@ -32,6 +32,8 @@
 //! - **Output**: lines of `ndjson` or `text`. A rule (`[[output.line]]`) says `when` it holds, or what a line of text has
 //!   to `match`, and which events (`[[output.line.event]]`) the line is. Fields are JSON pointers, or named groups of the
 //!   expression. With `each` every item of a list in the line is looked at by itself.
+//! - **Money**: with `prices = "listed"` in `[output]` the tokens that it tells are paid for by list prices, as far as
+//!   its model has one; of that and what it tells itself the larger counts.
 //! - **End**: the work is done if the exit code is 0 and there was a `result` that has not `failed`; or, with
 //!   `finished = "exit-code"`, if nothing says otherwise. `[exit]` says what other codes mean.
 
@@ -49,6 +51,7 @@ use optio_core::{
     clock::Timestamp,
     error::{Error, Result},
     failure::{ExitStatus, Failure, FailureClass},
+    money::{Usage, Usd},
     runtime::Command,
     secret::Secret,
     transcript::{Failed, TranscriptEvent},
@@ -56,9 +59,10 @@ use optio_core::{
 
 pub use self::manifest::ManifestError;
 use self::{
-    manifest::{Finished, MAX_ARGUMENT, Manifest, PromptBy},
+    manifest::{Finished, MAX_ARGUMENT, Manifest, Prices, PromptBy},
     template::{Filling, Place, Template},
 };
+use crate::price::PriceTable;
 
 /// What the errors of all such agents are from.
 const NAME: &str = "command agent";
@@ -72,6 +76,7 @@ pub struct CommandAgent {
     manifest: Manifest,
     secrets: BTreeMap<String, Secret>,
     variables: BTreeMap<String, String>,
+    prices: PriceTable,
 }
 
 impl CommandAgent {
@@ -84,6 +89,7 @@ impl CommandAgent {
             manifest: Manifest::parse(manifest)?,
             secrets: BTreeMap::new(),
             variables: BTreeMap::new(),
+            prices: PriceTable::default(),
         })
     }
 
@@ -99,9 +105,11 @@ impl CommandAgent {
         self
     }
 
-    /// The values that it keeps secret.
-    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.secrets.values()
+    /// The same with these prices.
+    #[must_use]
+    pub fn with_prices(mut self, prices: PriceTable) -> Self {
+        self.prices = prices;
+        self
     }
 
     /// What is to be put into the places of its arguments.
@@ -240,12 +248,23 @@ impl Agent for CommandAgent {
         }
     }
 
+    fn price(&self, model: Option<&str>, used: &Usage) -> Option<Usd> {
+        match self.manifest.prices {
+            Prices::Told => None,
+            Prices::Listed => Some(self.prices.find(model?)?.of(used)),
+        }
+    }
+
     fn account(&self) -> Option<AccountName> {
         let name = &self.manifest.name;
         Some(match self.secrets.iter().next() {
             Some((variable, secret)) => AccountName::of(name, &variable.to_lowercase(), secret),
             None => AccountName::unseen(name, "workspace"),
         })
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        self.secrets.values().cloned().collect()
     }
 
     fn preflight(&self) -> Preflight {
@@ -263,10 +282,6 @@ impl Agent for CommandAgent {
             Some([from, to]) => preflight.tested([from, to]),
             None => preflight,
         }
-    fn secrets(&self) -> Vec<Secret> {
-        self.secrets.values().cloned().collect()
-    }
-
     }
 }
 

@@ -254,6 +254,30 @@ fn what_finishes_a_run_is_what_the_manifest_says() {
     "#);
 }
 
+/// So that a budget holds for them too.
+#[test]
+fn tokens_that_are_told_without_money_cost_what_the_lists_say() {
+    let used = Usage {
+        input_tokens: 1_000_000,
+        output_tokens: 100_000,
+        ..Usage::default()
+    };
+    let cost = |of: &str, model: Option<&str>| {
+        let cost = agent(of).price(model, &used);
+        cost.map_or("-".to_owned(), |cost| cost.to_string())
+    };
+    assert_eq!(cost("qwen", Some("gpt-5.5")), "$8.00");
+    assert_eq!(cost("aider", Some("openai/gpt-5.5")), "$8.00");
+    assert_eq!(cost("qwen", Some("a-model-of-next-year")), "-");
+    assert_eq!(cost("qwen", None), "-");
+    assert_eq!(cost("amp", Some("gpt-5.5")), "-", "it tells it itself");
+    // a whole run of a model that has a price
+    let mut recording = recording("qwen", "multi-tool");
+    recording.stdout = recording.stdout.replace("fake-model", "gpt-5.5");
+    let report = recording.report(&agent("qwen"), Usage::default());
+    assert_eq!(report.usage.cost.to_string(), "$0.0158");
+}
+
 #[test]
 fn qwen_ends_without_a_closing_word_when_it_has_had_its_turns() {
     let failure = recording("qwen", "max-turns").failure(&agent("qwen"));
