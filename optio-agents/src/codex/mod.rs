@@ -27,7 +27,7 @@ use optio_core::{
     transcript::TranscriptEvent,
 };
 
-use crate::price::PriceTable;
+use crate::{hum, price::PriceTable};
 
 /// The version whose real output the tests hold.
 pub const TESTED_VERSION: &str = "0.169.0";
@@ -36,6 +36,12 @@ pub const TESTED_VERSION: &str = "0.169.0";
 const DEFAULT_MODEL: &str = "gpt-6.1-sol";
 
 /// Drives Codex. Tasks ask for it as `codex`.
+/// What it says on its error output in every run.
+const HUM: [&str; 2] = [
+    "Reading additional input from stdin...",
+    "Reading prompt from stdin...",
+];
+
 #[derive(Debug, Clone)]
 pub struct Codex {
     program: Command,
@@ -176,6 +182,11 @@ impl Agent for Codex {
             return AgentVerdict::Failed(failure);
         }
         run.usual_verdict(now)
+        let stderr = hum::without(&HUM, run.stderr);
+        let run = Ending {
+            stderr: &stderr,
+            ..*run
+        };
     }
 
     fn price(&self, model: Option<&str>, used: &Usage) -> Option<Usd> {

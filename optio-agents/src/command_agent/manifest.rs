@@ -48,6 +48,7 @@ pub(super) struct Manifest {
     pub(super) exit: BTreeMap<i32, FailureClass>,
     pub(super) finished: Finished,
     pub(super) prices: Prices,
+    pub(super) hum: Vec<String>,
     pub(super) rules: Rules,
 }
 
@@ -125,6 +126,8 @@ struct RawOutput {
     finished: Finished,
     #[serde(default)]
     prices: Prices,
+    #[serde(default)]
+    hum: Vec<String>,
     otherwise: Option<String>,
     #[serde(default)]
     line: Vec<RawLine>,
@@ -168,6 +171,7 @@ impl Manifest {
             exit: exit(&raw.exit)?,
             finished: raw.output.finished,
             prices: raw.output.prices,
+            hum: raw.output.hum,
             rules: Rules::new(
                 raw.output.format,
                 raw.output.otherwise.as_deref(),

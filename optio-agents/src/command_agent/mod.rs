@@ -34,6 +34,7 @@
 //!   expression. With `each` every item of a list in the line is looked at by itself.
 //! - **Money**: with `prices = "listed"` in `[output]` the tokens that it tells are paid for by list prices, as far as
 //!   its model has one; of that and what it tells itself the larger counts.
+//! - **Error output**: it tells why a run failed, but for the lines that begin like one of `hum`: those come in every run.
 //! - **End**: the work is done if the exit code is 0 and there was a `result` that has not `failed`; or, with
 //!   `finished = "exit-code"`, if nothing says otherwise. `[exit]` says what other codes mean.
 
@@ -62,7 +63,7 @@ use self::{
     manifest::{Finished, MAX_ARGUMENT, Manifest, Prices, PromptBy},
     template::{Filling, Place, Template},
 };
-use crate::price::PriceTable;
+use crate::{hum, price::PriceTable};
 
 /// What the errors of all such agents are from.
 const NAME: &str = "command agent";
@@ -228,6 +229,11 @@ impl Agent for CommandAgent {
                 summary: said.unwrap_or_else(|| report.last_words.clone()),
             };
         }
+        let stderr = hum::without(&self.manifest.hum, run.stderr);
+        let run = Ending {
+            stderr: &stderr,
+            ..*run
+        };
         match (run.usual_verdict(now), run.status) {
             (AgentVerdict::Failed(failure), Some(ExitStatus::Code(code)))
                 if says_nothing(failure.class) =>

@@ -27,7 +27,7 @@ use optio_core::{
     transcript::TranscriptEvent,
 };
 
-use crate::price::PriceTable;
+use crate::{hum, price::PriceTable};
 
 /// The oldest and the newest version whose real output the tests hold.
 pub const TESTED_VERSIONS: [&str; 2] = ["0.61.0", "0.61.0"];
@@ -171,7 +171,7 @@ impl Agent for Gemini {
     }
 
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict {
-        let stderr = words(run.stderr);
+        let stderr = hum::without(&HUM, run.stderr);
         let run = Ending {
             stderr: &stderr,
             ..*run
@@ -238,13 +238,6 @@ const HUM: [&str; 6] = [
     "Ripgrep is not available",
     "MCP issues detected",
 ];
-
-/// Its error output without what it says in every run.
-fn words(stderr: &str) -> String {
-    let lines = stderr.lines();
-    let told = lines.filter(|line| !HUM.iter().any(|hum| line.starts_with(hum)));
-    told.collect::<Vec<_>>().join("\n")
-}
 
 /// Whether this is only a word for not knowing.
 fn says_nothing(class: FailureClass) -> bool {

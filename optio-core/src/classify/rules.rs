@@ -248,6 +248,8 @@ rules! {
     Network in ANY: r"failed to connect to \S+ port \d|(could ?n[o']t|cannot|unable to) connect\b|network is unreachable|no route to host|operation timed out|\bi/o timeout\b",
     Network in ANY: r"socket hang up|fetch failed|error sending request|stream disconnected before completion|upstream connect error|request timed out",
     Network in GIT: r"early EOF|RPC failed|sideband packet|remote end hung up|requested URL returned error: (429|5\d\d)|kex_exchange_identification",
+    // A program that explains its arguments was not understood.
+    InvalidConfiguration in STDERR: r"^usage: \S+ (\[|<|-)",
     // Files, where nothing above says which.
     PermissionDenied in MACHINE: r"\bE(ACCES|PERM|ROFS): |read-only file system|insufficient permission for adding|detected dubious ownership",
     PermissionDenied in MACHINE: r"(:|cannot .*) (permission denied|operation not permitted)( \(os error \d+\))?$",

@@ -1,5 +1,10 @@
 //! What Claude Code does that one would not expect.
 
+use std::time::Duration;
+
+use optio_agents::claude_code::Auth;
+use optio_core::{repo::RepoSettings, secret::Secret};
+
 use super::*;
 
 #[test]
@@ -82,4 +87,71 @@ fn a_call_that_was_denied_is_no_failure_but_it_is_told() {
     ));
     let told = |event: &TranscriptEvent| matches!(event, TranscriptEvent::System { text } if text.contains("denied"));
     assert!(recording.events(&agent).iter().any(told));
+}
+
+/// Trap 9: of a stream that stalls it says nothing for five minutes, and nothing makes it say so earlier.
+#[test]
+fn claude_may_be_silent_for_five_minutes_before_it_counts_as_stalled() {
+    let silence = RepoSettings::default().silence();
+    assert!(silence > Duration::from_secs(300), "{silence:?}");
+    // then it asks once more and finishes: whoever had ended it earlier would have lost that
+    let agent = ClaudeCode::default();
+    let recording = claude("stream-hang");
+    let report = recording.report(&agent, Usage::default());
+    let verdict = recording.verdict(&agent, &report, None);
+    assert!(
+        matches!(verdict, AgentVerdict::Finished { .. }),
+        "{verdict:?}"
+    );
+}
+
+/// Trap 15: an old npm takes an old version without a word.
+#[test]
+fn npm_installs_an_old_claude_under_an_old_node_so_the_remedy_names_both() {
+    let preflight = ClaudeCode::default().preflight();
+    assert!(preflight.remedy.contains("Node 22"), "{}", preflight.remedy);
+    let pinned = "npm install -g @anthropic-ai/claude-code@2.1.329";
+    assert!(preflight.remedy.ends_with(pinned), "{}", preflight.remedy);
+    // the one that it would take is among the tested ones, an older one is not
+    assert_eq!(preflight.doubt("2.1.197 (Claude Code)"), None);
+    assert!(preflight.doubt("2.1.100 (Claude Code)").is_some());
+}
+
+/// Trap 16: it goes on with the system prompt that its session began with. The flag does no harm there, and older
+/// versions hear it; an instruction for one run belongs into its prompt.
+#[test]
+fn claude_keeps_the_instructions_with_which_its_session_began() {
+    let agent = ClaudeCode::default().with_instructions("be brief");
+    let mut resumed = spec(RunKind::ResumeCi);
+    resumed.resume = Some(SessionId("7cc437f3-6b70-4bd6-9e47-b71096f0167d".to_owned()));
+    for run in [spec(RunKind::First), resumed] {
+        let args = agent.command(&run).unwrap().args;
+        let at = args.iter().position(|arg| arg == "--append-system-prompt");
+        assert_eq!(args[at.unwrap() + 1], "be brief");
+        assert!(
+            !args.iter().any(|arg| arg == "--system-prompt-snapshot"),
+            "older versions refuse it"
+        );
+    }
+}
+
+/// It takes the key if it has a token too, and then a subscription is not what pays. So it is never given both.
+#[test]
+fn claude_is_given_one_credential_for_of_two_the_key_wins() {
+    assert!(
+        claude("auth-key-and-oauth")
+            .stdout
+            .contains(r#""apiKeySource":"ANTHROPIC_API_KEY""#)
+    );
+    let secret = || Secret::new("the-secret");
+    for (auth, variable) in [
+        (Auth::ApiKey(secret()), "ANTHROPIC_API_KEY"),
+        (Auth::OAuthToken(secret()), "CLAUDE_CODE_OAUTH_TOKEN"),
+        (Auth::GatewayToken(secret()), "ANTHROPIC_AUTH_TOKEN"),
+    ] {
+        let agent = ClaudeCode::default().with_auth(auth);
+        let command = agent.command(&spec(RunKind::First)).unwrap();
+        let given: Vec<_> = command.secret_env.keys().collect();
+        assert_eq!(given, [variable]);
+    }
 }

@@ -1,6 +1,9 @@
 //! What Codex does that one would not expect.
 
-use optio_core::engine::{LineSplitter, MAX_LINE};
+use optio_core::{
+    engine::{LineSplitter, MAX_LINE},
+    repo::RepoSettings,
+};
 use serde_json::json;
 
 use super::*;
@@ -32,8 +35,9 @@ fn codex_that_began_another_session_than_the_one_asked_for_has_failed() {
     let recording = codex("resume-7-not-uuid");
     assert_eq!(recording.status(), ExitStatus::SUCCESS);
     let report = recording.report(&agent, Usage::default());
-    let asked = SessionId("nonsense".to_owned());
-    let AgentVerdict::Failed(failure) = recording.verdict(&agent, &report, Some(&asked)) else {
+    let asked = recording.resumed();
+    assert_eq!(asked, Some(SessionId("nonsense".to_owned())));
+    let AgentVerdict::Failed(failure) = recording.verdict(&agent, &report, asked.as_ref()) else {
         panic!("it has finished");
     };
     assert_eq!(failure.class, FailureClass::SessionNotFound);
@@ -84,4 +88,47 @@ fn codex_prints_lines_of_a_mebibyte_and_more() {
             .iter()
             .any(|event| matches!(event, TranscriptEvent::Raw { .. }))
     );
+}
+
+/// Trap 7: a server that accepts and says nothing keeps it for ever, and there is no setting for that. The silence limit
+/// ends it, and comes well before the time limit; `a_run_that_is_silent_and_idle_has_stalled` of the engine shows it.
+#[test]
+fn codex_waits_for_a_silent_server_for_ever_and_the_silence_limit_does_not() {
+    let settings = RepoSettings::default();
+    assert!(settings.silence() < settings.run_timeout());
+    let mut silent = codex("sigkill-mid-stream");
+    silent.stdout = silent.stdout.lines().next().unwrap().to_owned();
+    let report = silent.report(&Codex::default(), Usage::default());
+    assert!(report.session.is_some(), "what it had begun can be resumed");
+    assert_eq!(report.result, None);
+}
+
+/// Trap 17: it is not allowed to write, and says so on its error output alone.
+#[test]
+fn codex_that_may_only_read_calls_it_a_success_though_nothing_is_done() {
+    let agent = Codex::default();
+    let recording = codex("sandbox-read-only");
+    assert!(
+        recording
+            .about
+            .stderr
+            .contains("blocked by read-only sandbox")
+    );
+    let report = recording.report(&agent, Usage::default());
+    let verdict = recording.verdict(&agent, &report, None);
+    assert!(
+        matches!(verdict, AgentVerdict::Finished { .. }),
+        "{verdict:?}"
+    );
+    let wrote = |event: &TranscriptEvent| matches!(event, TranscriptEvent::ToolCall { name, .. } if name == "file_change");
+    assert!(!recording.events(&agent).iter().any(wrote));
+}
+
+/// It says this in every run; the reason of a failure is something else.
+#[test]
+fn codex_that_reads_its_input_does_not_fail_from_it() {
+    let killed = codex("sigkill-mid-tool");
+    assert!(killed.about.stderr.starts_with("Reading additional input"));
+    let failure = killed.failure(&Codex::default());
+    assert_eq!(failure.detail(), Some("signal 9"));
 }

@@ -154,3 +154,33 @@ fn copilot_names_its_session_only_at_the_end() {
     };
     assert!(!named(&before) && named(&last));
 }
+
+/// Its stream does not tell why the model stopped. Whether there is work to show for it, the engine asks git.
+#[test]
+fn gemini_calls_an_answer_that_was_cut_off_a_success() {
+    let agent = Gemini::default();
+    for case in ["safety-stop", "max-tokens-stop"] {
+        let recording = gemini(case);
+        assert!(!recording.stdout.contains("SAFETY") && !recording.stdout.contains("MAX_TOKENS"));
+        let report = recording.report(&agent, Usage::default());
+        let verdict = recording.verdict(&agent, &report, None);
+        let AgentVerdict::Finished { summary } = verdict else {
+            panic!("{case}: {verdict:?}");
+        };
+        assert_eq!(summary, "Half");
+    }
+}
+
+/// It says this in every run without a sandbox; the reason of a failure is something else.
+#[test]
+fn qwen_that_warns_of_what_it_may_do_does_not_fail_from_it() {
+    let killed = recording("qwen", "sigkill-mid-tool");
+    assert!(
+        killed
+            .about
+            .stderr
+            .contains("Warning: running headless with --yolo")
+    );
+    let failure = killed.failure(&crate::recorded::manifests::agent("qwen"));
+    assert_eq!(failure.detail(), Some("signal 9"));
+}
