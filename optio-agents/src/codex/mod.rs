@@ -9,7 +9,8 @@
 //! - It takes a session that it does not know and that is no UUID for the name of a new one, and succeeds without
 //!   knowing anything of what went before. Such a run has failed.
 //! - Of a search it writes the key `id` twice. The second one counts.
-//! - It has no limit of turns and none of money: none is offered.
+//! - It has no limit of turns and none of money: none is offered. What it has used it tells only at the end of a turn, and a
+//!   run is one turn: a budget can end none before that, only keep the next one from beginning.
 //! - `OPENAI_API_KEY` and `OPENAI_BASE_URL` mean nothing to it.
 
 mod command;
@@ -35,13 +36,13 @@ pub const TESTED_VERSION: &str = "0.169.0";
 /// What that version uses if it is asked for no model: what an unnamed model is taken to cost.
 const DEFAULT_MODEL: &str = "gpt-6.1-sol";
 
-/// Drives Codex. Tasks ask for it as `codex`.
 /// What it says on its error output in every run.
 const HUM: [&str; 2] = [
     "Reading additional input from stdin...",
     "Reading prompt from stdin...",
 ];
 
+/// Drives Codex. Tasks ask for it as `codex`.
 #[derive(Debug, Clone)]
 pub struct Codex {
     program: Command,
@@ -181,12 +182,12 @@ impl Agent for Codex {
                 .with_detail(format!("asked for session {asked}, it began {got}"));
             return AgentVerdict::Failed(failure);
         }
-        run.usual_verdict(now)
         let stderr = hum::without(&HUM, run.stderr);
         let run = Ending {
             stderr: &stderr,
             ..*run
         };
+        run.usual_verdict(now)
     }
 
     fn price(&self, model: Option<&str>, used: &Usage) -> Option<Usd> {

@@ -9,6 +9,8 @@
 //!   the words of the error.
 //! - A command that failed counts as a success, for no exit code is told.
 //! - What it says comes in pieces; its thoughts never come, and are counted in the total of tokens alone.
+//! - What it has used it tells only with its closing word: a budget can end no run before that, only keep the next one
+//!   from beginning.
 //! - It tries a provider that refuses again for four minutes, in words on its error output.
 //! - With a session number or `latest` it resumes somebody else's session. Only ids are passed on.
 //! - It has no flags for effort and budget, and no way to ignore a trusted repository's settings: none are offered.
