@@ -41,6 +41,7 @@ pub(super) struct Manifest {
     pub(super) resume: Option<Vec<Template>>,
     pub(super) env: BTreeMap<String, Template>,
     pub(super) secrets: Vec<String>,
+    pub(super) leftovers: Vec<String>,
     pub(super) variables: Vec<String>,
     pub(super) version: Vec<String>,
     pub(super) tested: Option<[String; 2]>,
@@ -104,6 +105,8 @@ struct RawManifest {
     secrets: Vec<String>,
     #[serde(default)]
     variables: Vec<String>,
+    #[serde(default)]
+    leftovers: Vec<String>,
     version: RawVersion,
     #[serde(default)]
     exit: BTreeMap<String, String>,
@@ -168,6 +171,7 @@ impl Manifest {
             env: env(&raw.env)?,
             secrets: names("secrets", &raw.secrets, &raw)?,
             variables: names("variables", &raw.variables, &raw)?,
+            leftovers: leftovers(&raw.leftovers)?,
             exit: exit(&raw.exit)?,
             finished: raw.output.finished,
             prices: raw.output.prices,
@@ -261,6 +265,20 @@ fn names(key: &str, names: &[String], raw: &RawManifest) -> Result<Vec<String>, 
         }
     }
     Ok(names.to_vec())
+}
+
+/// Patterns, each of which is a line.
+fn leftovers(raw: &[String]) -> Result<Vec<String>, ManifestError> {
+    match raw
+        .iter()
+        .find(|it| it.trim().is_empty() || it.contains('\n'))
+    {
+        Some(pattern) => Err(wrong(
+            "leftovers",
+            format!("{pattern:?} is no pattern: write one as in a .gitignore"),
+        )),
+        None => Ok(raw.to_vec()),
+    }
 }
 
 fn exit(raw: &BTreeMap<String, String>) -> Result<BTreeMap<i32, FailureClass>, ManifestError> {

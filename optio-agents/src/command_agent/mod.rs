@@ -29,6 +29,7 @@
 //! - **Prompt**: by `stdin`, `file` or `argument`. An argument can be seen by everybody on the machine.
 //! - **Environment**: `env` with values; `secrets` and `variables` with the names of variables that are taken over from
 //!   the environment of whoever starts Optio. Secrets are masked wherever they appear.
+//! - **Leftovers**: `leftovers` are patterns, as of a `.gitignore`, of what it leaves in the worktree that is no work.
 //! - **Output**: lines of `ndjson` or `text`. A rule (`[[output.line]]`) says `when` it holds, or what a line of text has
 //!   to `match`, and which events (`[[output.line.event]]`) the line is. Fields are JSON pointers, or named groups of the
 //!   expression. With `each` every item of a list in the line is looked at by itself.
@@ -267,6 +268,10 @@ impl Agent for CommandAgent {
             Some((variable, secret)) => AccountName::of(name, &variable.to_lowercase(), secret),
             None => AccountName::unseen(name, "workspace"),
         })
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        self.manifest.leftovers.clone()
     }
 
     fn secrets(&self) -> Vec<Secret> {

@@ -62,6 +62,12 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What its program leaves in the worktree that is no work, such as caches: patterns as of a `.gitignore`. They are
+    /// not committed, and not saved.
+    fn leftovers(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What `used` costs with this model, for an agent whose stream tells tokens and no money. `None` if it does tell
     /// it, or if nobody knows the price.
     fn price(&self, model: Option<&str>, used: &Usage) -> Option<Usd> {

@@ -35,6 +35,7 @@ pub struct MemoryAgent {
     name: String,
     account: Option<AccountName>,
     secrets: Vec<Secret>,
+    leftovers: Vec<String>,
     listens: Listens,
 }
 
@@ -58,6 +59,7 @@ impl MemoryAgent {
             name: name.into(),
             account: None,
             secrets: Vec::new(),
+            leftovers: Vec::new(),
             listens: Listens::Never,
         }
     }
@@ -74,6 +76,13 @@ impl MemoryAgent {
     #[must_use]
     pub fn with_account(mut self, account: AccountName) -> Self {
         self.account = Some(account);
+        self
+    }
+
+    /// The same, whose program leaves this behind.
+    #[must_use]
+    pub fn with_leftover(mut self, pattern: impl Into<String>) -> Self {
+        self.leftovers.push(pattern.into());
         self
     }
 
@@ -135,6 +144,10 @@ impl Agent for MemoryAgent {
 
     fn account(&self) -> Option<AccountName> {
         self.account.clone()
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        self.leftovers.clone()
     }
 
     fn secrets(&self) -> Vec<Secret> {
