@@ -19,6 +19,7 @@ static AGENTS: LazyLock<Vec<Box<dyn Agent>>> = LazyLock::new(|| {
     let described = [
         include_str!("../../optio-agents/manifests/qwen.toml"),
         include_str!("../../optio-agents/manifests/aider.toml"),
+        include_str!("../../optio-agents/manifests/amp.toml"),
     ];
     let described = described.map(|manifest| CommandAgent::parse(manifest).expect("it is tested"));
     let mut agents: Vec<Box<dyn Agent>> = vec![

@@ -76,9 +76,15 @@ impl PriceTable {
         Self { lists: Vec::new() }
     }
 
-    /// The price of a model, also of one that is called by a dated name such as `gpt-5.5-2026-04-01`.
+    /// The price of a model, also of one that is called by a dated name such as `gpt-5.5-2026-04-01`, or by that of
+    /// whoever offers it, such as `openai/gpt-5.5`.
     #[must_use]
     pub fn find(&self, model: &str) -> Option<Price> {
+        let bare = model.rsplit('/').next().unwrap_or(model);
+        self.named(model).or_else(|| self.named(bare))
+    }
+
+    fn named(&self, model: &str) -> Option<Price> {
         let dated = |name: &str| {
             model
                 .strip_prefix(name)
@@ -127,6 +133,7 @@ mod tests {
         let cost = |model| table.find(model).map(|price| price.of(&used).to_string());
         assert_eq!(cost("gpt-5.5").as_deref(), Some("$1.25"));
         assert_eq!(cost("gpt-5.5-2026-04-01"), cost("gpt-5.5"));
+        assert_eq!(cost("gateway/openai/gpt-5.5"), cost("gpt-5.5"));
         assert_eq!(cost("gpt-5.5-mini"), None);
         assert_eq!(cost("a-model-of-next-year"), None);
     }

@@ -73,7 +73,8 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// Ends a run: asks its processes to stop, and after `grace` kills every one that is left. Returns when none is.
     async fn kill(&self, workspace: WorkspaceId, run: RunId, grace: Duration) -> Result<()>;
 
-    /// Forgets the files of a run that has ended: its output and what [`Command::files`] wrote. No error if there are none.
+    /// Forgets the files of a run that has ended: its output and what [`Command::files`] wrote. What others
+    /// need, [`Command::shared_files`], stays. No error if there are none.
     async fn forget(&self, workspace: WorkspaceId, run: RunId) -> Result<()>;
 
     /// Reads a file, up to `limit` bytes; `NotFound` if there is none, `Invalid` if it is larger.
@@ -143,6 +144,10 @@ pub struct Command {
     pub stdin_end: InputEnd,
     /// Files that are written before it starts, with mode 0600.
     pub files: BTreeMap<WorkspacePath, Bytes>,
+    /// Files that several runs use, which stay when one of them is [forgotten](Runtime::forget). Each is written before
+    /// the command starts, with mode 0600, if it is not there, or if the last content that was given here was another;
+    /// so what programs have changed in it since stays.
+    pub shared_files: BTreeMap<WorkspacePath, Bytes>,
 }
 
 impl Command {
@@ -201,6 +206,13 @@ impl Command {
     #[must_use]
     pub fn file(mut self, path: WorkspacePath, content: impl Into<Bytes>) -> Self {
         self.files.insert(path, content.into());
+        self
+    }
+
+    /// The same with one more [file that several runs use](Self::shared_files).
+    #[must_use]
+    pub fn shared_file(mut self, path: WorkspacePath, content: impl Into<Bytes>) -> Self {
+        self.shared_files.insert(path, content.into());
         self
     }
 }

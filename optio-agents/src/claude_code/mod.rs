@@ -234,6 +234,21 @@ impl Agent for ClaudeCode {
         Some(AccountName::of(self.name(), kind, credential))
     }
 
+    fn secrets(&self) -> Vec<Secret> {
+        let own = match &self.auth {
+            Auth::ApiKey(secret)
+            | Auth::OAuthToken(secret)
+            | Auth::GatewayToken(secret)
+            | Auth::Bedrock { token: secret, .. } => Some(secret),
+            Auth::Workspace | Auth::Vertex { .. } => None,
+        };
+        own.into_iter()
+            .chain(self.mcp_servers.iter())
+            .chain(self.program.secret_env.values())
+            .cloned()
+            .collect()
+    }
+
     fn preflight(&self) -> Preflight {
         let [from, to] = TESTED_VERSIONS;
         let remedy = format!(

@@ -9,7 +9,8 @@
 //! - It takes a session that it does not know and that is no UUID for the name of a new one, and succeeds without
 //!   knowing anything of what went before. Such a run has failed.
 //! - Of a search it writes the key `id` twice. The second one counts.
-//! - It has no limit of turns and none of money: none is offered.
+//! - It has no limit of turns and none of money: none is offered. What it has used it tells only at the end of a turn, and a
+//!   run is one turn: a budget can end none before that, only keep the next one from beginning.
 //! - `OPENAI_API_KEY` and `OPENAI_BASE_URL` mean nothing to it.
 
 mod command;
@@ -27,13 +28,19 @@ use optio_core::{
     transcript::TranscriptEvent,
 };
 
-use crate::price::PriceTable;
+use crate::{hum, price::PriceTable};
 
 /// The version whose real output the tests hold.
 pub const TESTED_VERSION: &str = "0.169.0";
 
 /// What that version uses if it is asked for no model: what an unnamed model is taken to cost.
 const DEFAULT_MODEL: &str = "gpt-6.1-sol";
+
+/// What it says on its error output in every run.
+const HUM: [&str; 2] = [
+    "Reading additional input from stdin...",
+    "Reading prompt from stdin...",
+];
 
 /// Drives Codex. Tasks ask for it as `codex`.
 #[derive(Debug, Clone)]
@@ -175,6 +182,11 @@ impl Agent for Codex {
                 .with_detail(format!("asked for session {asked}, it began {got}"));
             return AgentVerdict::Failed(failure);
         }
+        let stderr = hum::without(&HUM, run.stderr);
+        let run = Ending {
+            stderr: &stderr,
+            ..*run
+        };
         run.usual_verdict(now)
     }
 
@@ -188,6 +200,18 @@ impl Agent for Codex {
             Auth::Workspace => AccountName::unseen(self.name(), "workspace"),
             Auth::ApiKey(key) => AccountName::of(self.name(), "api-key", key),
         })
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        let own = match &self.auth {
+            Auth::ApiKey(key) => Some(key),
+            Auth::Workspace => None,
+        };
+        own.into_iter()
+            .chain(self.mcp_servers.iter())
+            .chain(self.program.secret_env.values())
+            .cloned()
+            .collect()
     }
 
     fn preflight(&self) -> Preflight {

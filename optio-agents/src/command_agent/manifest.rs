@@ -41,12 +41,15 @@ pub(super) struct Manifest {
     pub(super) resume: Option<Vec<Template>>,
     pub(super) env: BTreeMap<String, Template>,
     pub(super) secrets: Vec<String>,
+    pub(super) leftovers: Vec<String>,
     pub(super) variables: Vec<String>,
     pub(super) version: Vec<String>,
     pub(super) tested: Option<[String; 2]>,
     pub(super) remedy: String,
     pub(super) exit: BTreeMap<i32, FailureClass>,
     pub(super) finished: Finished,
+    pub(super) prices: Prices,
+    pub(super) hum: Vec<String>,
     pub(super) rules: Rules,
 }
 
@@ -73,6 +76,17 @@ pub(super) enum Finished {
     ExitCode,
 }
 
+/// Who knows what its tokens cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Prices {
+    /// The program tells it, or nobody.
+    #[default]
+    Told,
+    /// The price table does, where the program tells nothing or less.
+    Listed,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawManifest {
@@ -91,6 +105,8 @@ struct RawManifest {
     secrets: Vec<String>,
     #[serde(default)]
     variables: Vec<String>,
+    #[serde(default)]
+    leftovers: Vec<String>,
     version: RawVersion,
     #[serde(default)]
     exit: BTreeMap<String, String>,
@@ -111,6 +127,10 @@ struct RawOutput {
     format: Format,
     #[serde(default)]
     finished: Finished,
+    #[serde(default)]
+    prices: Prices,
+    #[serde(default)]
+    hum: Vec<String>,
     otherwise: Option<String>,
     #[serde(default)]
     line: Vec<RawLine>,
@@ -151,8 +171,11 @@ impl Manifest {
             env: env(&raw.env)?,
             secrets: names("secrets", &raw.secrets, &raw)?,
             variables: names("variables", &raw.variables, &raw)?,
+            leftovers: leftovers(&raw.leftovers)?,
             exit: exit(&raw.exit)?,
             finished: raw.output.finished,
+            prices: raw.output.prices,
+            hum: raw.output.hum,
             rules: Rules::new(
                 raw.output.format,
                 raw.output.otherwise.as_deref(),
@@ -242,6 +265,20 @@ fn names(key: &str, names: &[String], raw: &RawManifest) -> Result<Vec<String>, 
         }
     }
     Ok(names.to_vec())
+}
+
+/// Patterns, each of which is a line.
+fn leftovers(raw: &[String]) -> Result<Vec<String>, ManifestError> {
+    match raw
+        .iter()
+        .find(|it| it.trim().is_empty() || it.contains('\n'))
+    {
+        Some(pattern) => Err(wrong(
+            "leftovers",
+            format!("{pattern:?} is no pattern: write one as in a .gitignore"),
+        )),
+        None => Ok(raw.to_vec()),
+    }
 }
 
 fn exit(raw: &BTreeMap<String, String>) -> Result<BTreeMap<i32, FailureClass>, ManifestError> {

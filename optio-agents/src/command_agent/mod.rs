@@ -29,9 +29,13 @@
 //! - **Prompt**: by `stdin`, `file` or `argument`. An argument can be seen by everybody on the machine.
 //! - **Environment**: `env` with values; `secrets` and `variables` with the names of variables that are taken over from
 //!   the environment of whoever starts Optio. Secrets are masked wherever they appear.
+//! - **Leftovers**: `leftovers` are patterns, as of a `.gitignore`, of what it leaves in the worktree that is no work.
 //! - **Output**: lines of `ndjson` or `text`. A rule (`[[output.line]]`) says `when` it holds, or what a line of text has
 //!   to `match`, and which events (`[[output.line.event]]`) the line is. Fields are JSON pointers, or named groups of the
 //!   expression. With `each` every item of a list in the line is looked at by itself.
+//! - **Money**: with `prices = "listed"` in `[output]` the tokens that it tells are paid for by list prices, as far as
+//!   its model has one; of that and what it tells itself the larger counts.
+//! - **Error output**: it tells why a run failed, but for the lines that begin like one of `hum`: those come in every run.
 //! - **End**: the work is done if the exit code is 0 and there was a `result` that has not `failed`; or, with
 //!   `finished = "exit-code"`, if nothing says otherwise. `[exit]` says what other codes mean.
 
@@ -49,6 +53,7 @@ use optio_core::{
     clock::Timestamp,
     error::{Error, Result},
     failure::{ExitStatus, Failure, FailureClass},
+    money::{Usage, Usd},
     runtime::Command,
     secret::Secret,
     transcript::{Failed, TranscriptEvent},
@@ -56,9 +61,10 @@ use optio_core::{
 
 pub use self::manifest::ManifestError;
 use self::{
-    manifest::{Finished, MAX_ARGUMENT, Manifest, PromptBy},
+    manifest::{Finished, MAX_ARGUMENT, Manifest, Prices, PromptBy},
     template::{Filling, Place, Template},
 };
+use crate::{hum, price::PriceTable};
 
 /// What the errors of all such agents are from.
 const NAME: &str = "command agent";
@@ -72,6 +78,7 @@ pub struct CommandAgent {
     manifest: Manifest,
     secrets: BTreeMap<String, Secret>,
     variables: BTreeMap<String, String>,
+    prices: PriceTable,
 }
 
 impl CommandAgent {
@@ -84,6 +91,7 @@ impl CommandAgent {
             manifest: Manifest::parse(manifest)?,
             secrets: BTreeMap::new(),
             variables: BTreeMap::new(),
+            prices: PriceTable::default(),
         })
     }
 
@@ -99,9 +107,11 @@ impl CommandAgent {
         self
     }
 
-    /// The values that it keeps secret.
-    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.secrets.values()
+    /// The same with these prices.
+    #[must_use]
+    pub fn with_prices(mut self, prices: PriceTable) -> Self {
+        self.prices = prices;
+        self
     }
 
     /// What is to be put into the places of its arguments.
@@ -220,6 +230,11 @@ impl Agent for CommandAgent {
                 summary: said.unwrap_or_else(|| report.last_words.clone()),
             };
         }
+        let stderr = hum::without(&self.manifest.hum, run.stderr);
+        let run = Ending {
+            stderr: &stderr,
+            ..*run
+        };
         match (run.usual_verdict(now), run.status) {
             (AgentVerdict::Failed(failure), Some(ExitStatus::Code(code)))
                 if says_nothing(failure.class) =>
@@ -240,12 +255,27 @@ impl Agent for CommandAgent {
         }
     }
 
+    fn price(&self, model: Option<&str>, used: &Usage) -> Option<Usd> {
+        match self.manifest.prices {
+            Prices::Told => None,
+            Prices::Listed => Some(self.prices.find(model?)?.of(used)),
+        }
+    }
+
     fn account(&self) -> Option<AccountName> {
         let name = &self.manifest.name;
         Some(match self.secrets.iter().next() {
             Some((variable, secret)) => AccountName::of(name, &variable.to_lowercase(), secret),
             None => AccountName::unseen(name, "workspace"),
         })
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        self.manifest.leftovers.clone()
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        self.secrets.values().cloned().collect()
     }
 
     fn preflight(&self) -> Preflight {

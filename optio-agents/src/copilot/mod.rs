@@ -4,6 +4,7 @@
 //! - Only its closing word names the session. A new one takes the run's id, but a run that was killed before its closing
 //!   word has none that could be resumed.
 //! - What was used is not in its stream but in a file that it writes at its end, for the whole session.
+//!   A budget can end no run before that, only keep the next one from beginning.
 //! - Its launcher from npm dies of a signal and leaves the agent running: the runtime ends all processes of a run.
 //! - SIGTERM and SIGINT end the agent itself with exit code 0 and without a closing word.
 //! - It takes part of an id, or a name, for a session. Only ids are passed on.
@@ -230,6 +231,19 @@ impl Agent for Copilot {
             &PriceTable::empty()
         };
         stream::usage(text, prices).into_iter().collect()
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        let own = match &self.auth {
+            Auth::GitHubToken(token) => Some(token),
+            Auth::Provider { key, .. } => key.as_ref(),
+            Auth::Workspace => None,
+        };
+        own.into_iter()
+            .chain(self.mcp_servers.iter())
+            .chain(self.program.secret_env.values())
+            .cloned()
+            .collect()
     }
 
     fn preflight(&self) -> Preflight {

@@ -83,9 +83,10 @@ impl Gemini {
                 Some("GOOGLE_VERTEX_BASE_URL")
             }
             Auth::Login(credentials) => {
-                let folder = run.state.child(HOME).child(".gemini");
-                command = command.env("GOOGLE_GENAI_USE_GCA", "true").file(
-                    folder.child("oauth_creds.json"),
+                let file = run.state.child(HOME).child(".gemini");
+                // it renews its login and writes it there, for all runs to come
+                command = command.env("GOOGLE_GENAI_USE_GCA", "true").shared_file(
+                    file.child("oauth_creds.json"),
                     credentials.expose().to_owned(),
                 );
                 None
@@ -102,7 +103,8 @@ impl Gemini {
     }
 
     /// The settings that it has no flags for. They are in a home of its own, which all runs of a workspace share, for
-    /// that is also where it looks for its sessions.
+    /// that is also where it looks for its sessions. So no run may take them away when it ends. (A file of settings for
+    /// each run would have to be the system's: it reads that only if it belongs to root.)
     fn with_settings(&self, command: Command, run: &RunSpec) -> Result<Command> {
         let wanted =
             self.max_turns.is_some() || self.mcp_servers.is_some() || self.instructions.is_some();
@@ -140,9 +142,9 @@ impl Gemini {
                 "loadMemoryFromIncludeDirectories": true,
             });
             let file = home.child(folder).child("GEMINI.md");
-            command = command.file(file, instructions.clone());
+            command = command.shared_file(file, instructions.clone());
         }
-        Ok(command.file(
+        Ok(command.shared_file(
             home.child(".gemini").child("settings.json"),
             Value::to_string(&settings),
         ))

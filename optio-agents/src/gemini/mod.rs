@@ -9,6 +9,8 @@
 //!   the words of the error.
 //! - A command that failed counts as a success, for no exit code is told.
 //! - What it says comes in pieces; its thoughts never come, and are counted in the total of tokens alone.
+//! - What it has used it tells only with its closing word: a budget can end no run before that, only keep the next one
+//!   from beginning.
 //! - It tries a provider that refuses again for four minutes, in words on its error output.
 //! - With a session number or `latest` it resumes somebody else's session. Only ids are passed on.
 //! - It has no flags for effort and budget, and no way to ignore a trusted repository's settings: none are offered.
@@ -27,7 +29,7 @@ use optio_core::{
     transcript::TranscriptEvent,
 };
 
-use crate::price::PriceTable;
+use crate::{hum, price::PriceTable};
 
 /// The oldest and the newest version whose real output the tests hold.
 pub const TESTED_VERSIONS: [&str; 2] = ["0.61.0", "0.61.0"];
@@ -171,7 +173,7 @@ impl Agent for Gemini {
     }
 
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict {
-        let stderr = words(run.stderr);
+        let stderr = hum::without(&HUM, run.stderr);
         let run = Ending {
             stderr: &stderr,
             ..*run
@@ -197,6 +199,19 @@ impl Agent for Gemini {
             Auth::Login(credentials) => ("login", credentials),
         };
         Some(AccountName::of(NAME, kind, credential))
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        let own = match &self.auth {
+            Auth::ApiKey(secret) | Auth::VertexKey(secret) | Auth::Login(secret) => Some(secret),
+            Auth::Vertex { credentials, .. } => credentials.as_ref(),
+            Auth::Workspace => None,
+        };
+        own.into_iter()
+            .chain(self.mcp_servers.iter())
+            .chain(self.program.secret_env.values())
+            .cloned()
+            .collect()
     }
 
     fn preflight(&self) -> Preflight {
@@ -225,13 +240,6 @@ const HUM: [&str; 6] = [
     "Ripgrep is not available",
     "MCP issues detected",
 ];
-
-/// Its error output without what it says in every run.
-fn words(stderr: &str) -> String {
-    let lines = stderr.lines();
-    let told = lines.filter(|line| !HUM.iter().any(|hum| line.starts_with(hum)));
-    told.collect::<Vec<_>>().join("\n")
-}
 
 /// Whether this is only a word for not knowing.
 fn says_nothing(class: FailureClass) -> bool {

@@ -6,6 +6,7 @@
 //! - After any error it exits with 1, even if it got over it and finished.
 //! - It waits for ever for its input, even if it was given a prompt. It reads the prompt from there and the input ends.
 //! - Going on with a session from another folder hangs without a word. A task keeps its worktree.
+//! - It knows no price of a model of a gateway, and says that it costs nothing. The list prices are taken then.
 //! - It tells a tool only when it has ended; what sub-agents do, and use, it does not tell.
 //! - It calls an unknown model, an unknown provider and a missing key all an unexpected server error.
 //! - It tries a provider that refuses again without a word: six times, for up to a minute.
@@ -21,10 +22,13 @@ use optio_core::{
     clock::Timestamp,
     error::Result,
     failure::{ExitStatus, Failure, FailureClass, ReportedError},
+    money::{Usage, Usd},
     runtime::Command,
     secret::Secret,
     transcript::{Failed, RunReport, TranscriptEvent},
 };
+
+use crate::price::PriceTable;
 
 /// The oldest and the newest version whose real output the tests hold.
 pub const TESTED_VERSIONS: [&str; 2] = ["1.18.33", "1.18.33"];
@@ -42,6 +46,7 @@ pub struct OpenCode {
     instructions: Option<String>,
     mcp_servers: Option<Secret>,
     max_steps: Option<u32>,
+    prices: PriceTable,
 }
 
 /// With what opencode shows who it works for.
@@ -155,6 +160,7 @@ impl OpenCode {
             instructions: None,
             mcp_servers: None,
             max_steps: None,
+            prices: PriceTable::default(),
         }
     }
 
@@ -207,6 +213,13 @@ impl OpenCode {
         self.max_steps = Some(steps);
         self
     }
+
+    /// With these prices, for models of a gateway.
+    #[must_use]
+    pub fn with_prices(mut self, prices: PriceTable) -> Self {
+        self.prices = prices;
+        self
+    }
 }
 
 impl Agent for OpenCode {
@@ -249,6 +262,17 @@ impl Agent for OpenCode {
         AgentVerdict::Failed(failure)
     }
 
+    fn price(&self, model: Option<&str>, used: &Usage) -> Option<Usd> {
+        // it tells what models of the providers that it knows cost, and takes every one of a gateway to be free
+        let (name, Auth::Providers(providers)) = (model?, &self.auth) else {
+            return None;
+        };
+        let (provider, _) = name.split_once('/')?;
+        let mut gateways = providers.iter().filter(|it| it.compatible);
+        gateways.find(|it| it.id == provider)?;
+        Some(self.prices.find(name)?.of(used))
+    }
+
     fn account(&self) -> Option<AccountName> {
         let unseen = |kind: &str| Some(AccountName::unseen(NAME, kind));
         match &self.auth {
@@ -266,6 +290,24 @@ impl Agent for OpenCode {
             Auth::Bedrock { token, .. } => Some(AccountName::of(NAME, "bedrock", token)),
             Auth::Vertex { project, .. } => unseen(&format!("vertex:{project}")),
         }
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        let own = match &self.auth {
+            Auth::Providers(providers) => {
+                let keys = providers
+                    .iter()
+                    .filter_map(|provider| provider.key.as_ref());
+                keys.collect()
+            }
+            Auth::Logins(secret) | Auth::Bedrock { token: secret, .. } => vec![secret],
+            Auth::Workspace | Auth::Vertex { .. } => Vec::new(),
+        };
+        own.into_iter()
+            .chain(self.mcp_servers.iter())
+            .chain(self.program.secret_env.values())
+            .cloned()
+            .collect()
     }
 
     fn preflight(&self) -> Preflight {

@@ -45,6 +45,12 @@ pub(crate) fn shown(agent: &dyn Agent, spec: &RunSpec) -> String {
             .iter()
             .map(|(path, content)| format!("{path}: {}", String::from_utf8_lossy(content))),
     );
+    lines.extend(
+        command
+            .shared_files
+            .iter()
+            .map(|(path, content)| format!("shared {path}: {}", String::from_utf8_lossy(content))),
+    );
     lines.join("\n")
 }
 

@@ -75,3 +75,16 @@ mod aider {
         include_str!("../fixtures/aider/edit-and-commit.ndjson").lines(),
     ));
 }
+
+mod amp {
+    use optio_core::conformance::agent::AgentUnderTest;
+
+    use crate::recorded::manifests::agent;
+
+    // only its failures are recorded; besides it prints what Claude Code prints
+    optio_core::agent_conformance!(AgentUnderTest::new(
+        agent("amp")
+            .with_environment(|name| name.ends_with("KEY").then(|| "the-api-key".to_owned())),
+        include_str!("../fixtures/claude/multi-tool.ndjson").lines(),
+    ));
+}

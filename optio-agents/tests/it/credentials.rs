@@ -1,7 +1,12 @@
 //! Credentials: whoever an agent works for, and however it shows that, no secret is where others can see it.
 
 use optio_agents::{claude_code, codex, copilot, gemini, opencode};
-use optio_core::{agent::Agent, run::RunKind, secret::Secret, transcript::SessionId};
+use optio_core::{
+    agent::Agent,
+    run::RunKind,
+    secret::{Masker, Secret},
+    transcript::SessionId,
+};
 
 use crate::commands::spec;
 
@@ -108,7 +113,7 @@ fn no_secret_is_in_an_argument_in_the_open_environment_or_in_the_worktree() {
                 assert!(!text.contains("the-secret"), "{who}: {text}");
             }
             let inside = format!("{}/", run.worktree.as_str());
-            for path in command.files.keys() {
+            for path in command.files.keys().chain(command.shared_files.keys()) {
                 assert!(!path.as_str().starts_with(&inside), "{who}: {path}");
             }
             assert!(!String::from_utf8_lossy(&command.stdin).contains("the-secret"));
@@ -137,7 +142,7 @@ fn whoever_has_credentials_hands_them_over() {
             .secret_env
             .values()
             .map(|secret| secret.expose().to_owned());
-        let files = command.files.values();
+        let files = (command.files.values()).chain(command.shared_files.values());
         let files = files.map(|content| String::from_utf8_lossy(content).into_owned());
         let handed: Vec<String> = secrets.chain(files).collect();
         let account = agent.account().unwrap();
@@ -149,5 +154,36 @@ fn whoever_has_credentials_hands_them_over() {
             is_known || account.as_str().contains("vertex:") && agent.name() == "gemini",
             "{account}"
         );
+    }
+}
+
+/// As an agent does that runs `env`, or `cat` on a file that it was given.
+#[test]
+fn whoever_prints_what_it_was_given_shows_no_secret() {
+    for agent in everybody() {
+        let mut run = spec(RunKind::First);
+        run.model = Some("provider/model".to_owned());
+        let command = agent.command(&run).unwrap();
+        let masker = Masker::new(&agent.secrets());
+        let variables = command.secret_env.iter();
+        let variables = variables.map(|(name, value)| format!("{name}={}", value.expose()));
+        let files = command.files.values().chain(command.shared_files.values());
+        let files = files.map(|content| String::from_utf8_lossy(content).into_owned());
+        for text in variables.chain(files) {
+            let shown = masker.mask(&text);
+            assert!(!shown.contains("the-secret"), "{agent:?}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn what_other_runs_need_is_no_file_of_one_run() {
+    for agent in everybody() {
+        let run = spec(RunKind::First);
+        let command = agent.command(&run).unwrap();
+        for path in command.files.keys() {
+            let own = format!("{}/", run.files.as_str());
+            assert!(path.as_str().starts_with(&own), "{agent:?}: {path}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     money::{Usage, Usd},
     run::RunKind,
     runtime::Command,
+    secret::Secret,
     transcript::{RunReport, SessionId, TranscriptEvent},
     workspace::WorkspacePath,
 };
@@ -53,6 +54,18 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
     /// None if its runs have nothing to do with each other.
     fn account(&self) -> Option<AccountName> {
         None
+    }
+
+    /// What it was given that must not appear in any log: keys, logins, lists of MCP servers. Whoever builds an engine
+    /// with it need not name them again. Of JSON each key in it is masked by itself.
+    fn secrets(&self) -> Vec<Secret> {
+        Vec::new()
+    }
+
+    /// What its program leaves in the worktree that is no work, such as caches: patterns as of a `.gitignore`. They are
+    /// not committed, and not saved.
+    fn leftovers(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// What `used` costs with this model, for an agent whose stream tells tokens and no money. `None` if it does tell

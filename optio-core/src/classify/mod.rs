@@ -218,8 +218,8 @@ fn by_report(evidence: &Evidence) -> Option<Failure> {
 fn refine(coarse: FailureClass, fine: FailureClass) -> FailureClass {
     use FailureClass::*;
     match (coarse, fine) {
-        (AuthExpired, AuthMissing | AuthForbidden)
-        | (AuthForbidden, QuotaExhausted)
+        (AuthExpired, AuthMissing | AuthForbidden | AccountBlocked)
+        | (AuthForbidden, AccountBlocked | QuotaExhausted)
         | (RateLimited, QuotaExhausted)
         | (Overloaded, Network | Dns | Tls | RateLimited)
         | (Network, Dns | Tls) => fine,

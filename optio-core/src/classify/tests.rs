@@ -278,7 +278,7 @@ fn the_decisive_line_is_kept() {
     assert_snapshot!(detail(&prints(3, "one\ntwo\n\n")), @"Agent crashed: two (exit code 3)");
     assert_snapshot!(detail(&prints(0, "")), @"Agent crashed: ended with exit code 0 but without a result");
     assert_snapshot!(detail(&killed(9)), @"Agent crashed: signal 9");
-    assert_snapshot!(detail(&calls_it("account_on_hold", None, "")), @"Agent's account may not do this: account_on_hold");
+    assert_snapshot!(detail(&calls_it("account_on_hold", None, "")), @"Agent's account is blocked: account_on_hold");
     assert_snapshot!(detail(&Evidence::workspace("strange")), @"Something unexpected went wrong: strange");
 }
 

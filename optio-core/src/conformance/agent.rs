@@ -12,6 +12,7 @@ use crate::{
     money::{Usage, Usd},
     run::RunKind,
     runtime::InputEnd,
+    secret::{MASK, Masker},
     transcript::{Failed, RunReport, SessionId, TranscriptEvent},
     workspace::WorkspacePath,
 };
@@ -25,7 +26,9 @@ macro_rules! agent_conformance {
             it_has_a_name_that_can_be_typed
             a_command_depends_on_nothing_but_the_run
             a_command_puts_no_secret_in_an_argument
+            what_it_keeps_secret_is_told
             a_command_writes_nothing_into_the_worktree
+            what_a_run_alone_may_use_lies_in_its_own_folder
             the_prompt_reaches_the_agent_but_not_its_arguments
             what_it_can_be_told_is_whole_lines_into_an_input_that_stays_open
             an_account_shows_no_secret
@@ -173,6 +176,23 @@ pub fn a_command_puts_no_secret_in_an_argument(subject: &AgentUnderTest) {
     }
 }
 
+/// So that an agent that prints its environment shows none. What is JSON may hold other things beside its secrets.
+pub fn what_it_keeps_secret_is_told(subject: &AgentUnderTest) {
+    let masker = Masker::new(&subject.agent.secrets());
+    for spec in specs() {
+        let Ok(command) = subject.agent.command(&spec) else {
+            continue;
+        };
+        for (name, secret) in &command.secret_env {
+            let is_json = serde_json::from_str::<serde_json::Value>(secret.expose()).is_ok();
+            assert!(
+                is_json || masker.mask(secret.expose()) == MASK,
+                "{name} is not among its secrets"
+            );
+        }
+    }
+}
+
 /// Its files are beside it.
 pub fn a_command_writes_nothing_into_the_worktree(subject: &AgentUnderTest) {
     for spec in specs() {
@@ -180,10 +200,29 @@ pub fn a_command_writes_nothing_into_the_worktree(subject: &AgentUnderTest) {
             continue;
         };
         let inside = format!("{}/", spec.worktree.as_str());
-        for path in command.files.keys() {
+        for path in command.files.keys().chain(command.shared_files.keys()) {
             assert!(!path.as_str().starts_with(&inside), "{path}");
         }
         assert!(command.dir.is_none_or(|dir| dir == spec.worktree));
+    }
+}
+
+/// Files of a run go with it, so none that another run needs is among them; what several need is a shared file.
+pub fn what_a_run_alone_may_use_lies_in_its_own_folder(subject: &AgentUnderTest) {
+    for spec in specs() {
+        let Ok(command) = subject.agent.command(&spec) else {
+            continue;
+        };
+        let (own, state) = (
+            format!("{}/", spec.files.as_str()),
+            format!("{}/", spec.state.as_str()),
+        );
+        for path in command.files.keys() {
+            assert!(path.as_str().starts_with(&own), "{path}");
+        }
+        for path in command.shared_files.keys() {
+            assert!(path.as_str().starts_with(&state), "{path}");
+        }
     }
 }
 

@@ -45,7 +45,7 @@ use crate::{
     queue::Queue,
     repo::{Repo, RepoUrl},
     runtime::Runtime,
-    secret::Masker,
+    secret::{Masker, Secret},
     store::Store,
     task::Task,
     tickets::Tickets,
@@ -107,7 +107,9 @@ impl Optio {
     /// An engine on these backends.
     #[must_use]
     pub fn new(ports: Ports, settings: Settings) -> Self {
-        let masker = Masker::new(&settings.secrets);
+        let agents = ports.agents.values();
+        let told: Vec<Secret> = agents.flat_map(|agent| agent.secrets()).collect();
+        let masker = Masker::new(settings.secrets.iter().chain(&told));
         Self {
             inner: Arc::new(Inner {
                 ports,

@@ -71,7 +71,7 @@ pub struct Settings {
     pub log_delay: Duration,
     /// How long the log of a run that has ended is kept; for ever if none.
     pub log_retention: Option<Duration>,
-    /// Values that are masked in everything that is stored.
+    /// Values that are masked in everything that is stored, beside the [secrets of the agents](crate::agent::Agent::secrets).
     pub secrets: Vec<Secret>,
 }
 

@@ -110,8 +110,16 @@ failure_classes! {
     /// The credentials are good, but not for this.
     AuthForbidden "auth_forbidden" (Auth, Never) {
         "Agent's account may not do this",
-        "The model provider knows the account but denies it this model, organisation or feature.",
+        "The model provider knows the account but denies it this model or feature.",
         "Ask the provider's administrator for access, or use another account or model, then retry the task.",
+    }
+    /// The account itself may do nothing: it is on hold, shut out by its organisation, or has to be verified first.
+    AccountBlocked "account_blocked" (Auth, Never) {
+        "Agent's account is blocked",
+        "The model provider knows the account and refuses everything that it asks for: it is on hold, its organisation \
+         does not allow it, or it has to be verified first.",
+        "Clear it with the provider or the organisation's administrator and resume the account, or use another one; then \
+         retry the task.",
     }
     /// Too many requests, or a usage window is used up.
     RateLimited "rate_limited" (Capacity, Free) {

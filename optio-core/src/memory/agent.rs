@@ -14,6 +14,7 @@ use crate::{
     pull_request::{ReviewReport, ReviewVerdict},
     run::RunKind,
     runtime::Command,
+    secret::Secret,
     transcript::TranscriptEvent,
     workspace::WorkspacePath,
 };
@@ -33,6 +34,8 @@ pub(super) const VERDICT_FILE: &str = "MEMORY_AGENT_VERDICT_FILE";
 pub struct MemoryAgent {
     name: String,
     account: Option<AccountName>,
+    secrets: Vec<Secret>,
+    leftovers: Vec<String>,
     listens: Listens,
 }
 
@@ -55,6 +58,8 @@ impl MemoryAgent {
         Self {
             name: name.into(),
             account: None,
+            secrets: Vec::new(),
+            leftovers: Vec::new(),
             listens: Listens::Never,
         }
     }
@@ -71,6 +76,20 @@ impl MemoryAgent {
     #[must_use]
     pub fn with_account(mut self, account: AccountName) -> Self {
         self.account = Some(account);
+        self
+    }
+
+    /// The same, whose program leaves this behind.
+    #[must_use]
+    pub fn with_leftover(mut self, pattern: impl Into<String>) -> Self {
+        self.leftovers.push(pattern.into());
+        self
+    }
+
+    /// The same, which was given one more secret.
+    #[must_use]
+    pub fn with_secret(mut self, secret: Secret) -> Self {
+        self.secrets.push(secret);
         self
     }
 }
@@ -125,6 +144,14 @@ impl Agent for MemoryAgent {
 
     fn account(&self) -> Option<AccountName> {
         self.account.clone()
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        self.leftovers.clone()
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        self.secrets.clone()
     }
 
     fn preflight(&self) -> Preflight {

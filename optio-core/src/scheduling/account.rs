@@ -19,10 +19,11 @@ const LOOK_AT_PERSON: Duration = Duration::from_secs(10 * 60);
 /// What ends the pause that a failure brings over the account of its run; none if the failure says nothing of other runs.
 #[must_use]
 pub fn pause_end(failure: &Failure) -> Option<PauseEnd> {
-    use FailureClass::{AuthExpired, AuthMissing, QuotaExhausted, RateLimited};
+    // not AuthForbidden: it may concern one model, and other runs ask for another
+    use FailureClass::{AccountBlocked, AuthExpired, AuthMissing, QuotaExhausted, RateLimited};
     match (failure.class, failure.retry) {
         (RateLimited | QuotaExhausted, RetryAdvice::Until(at)) => Some(PauseEnd::At(at)),
-        (AuthMissing | AuthExpired | QuotaExhausted, _) => Some(PauseEnd::Resumed),
+        (AuthMissing | AuthExpired | AccountBlocked | QuotaExhausted, _) => Some(PauseEnd::Resumed),
         _ => None,
     }
 }
@@ -107,6 +108,8 @@ mod tests {
         auth_missing, told when: Resumed
         auth_expired: Resumed
         auth_expired, told when: Resumed
+        account_blocked: Resumed
+        account_blocked, told when: Resumed
         rate_limited, told when: At(2025-01-01T00:01:00.123456Z)
         quota_exhausted: Resumed
         quota_exhausted, told when: At(2025-01-01T00:01:00.123456Z)

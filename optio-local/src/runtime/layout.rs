@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <root>/<workspace id>/workspace.json    whose it is; what list() goes by
+//!                       shared.json       what was given for the files that several runs use
 //!                       spawn.lock        held while a run is being started or forgotten
 //!                       home/ tmp/        HOME and TMPDIR of everything that runs here
 //!                       runs/<run id>/    run.json, stdin, stdout, stderr; by the supervisor: started, code, exit

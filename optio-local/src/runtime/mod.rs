@@ -1,6 +1,6 @@
 //! Workspaces as folders and agents as processes of this machine, which outlive whoever started them.
 //!
-//! - `layout`, `run_dir`: which file lies where, and what may be read and written there.
+//! - `layout`, `run_dir`, `shared`: which file lies where, and what may be read and written there.
 //! - `environment`: what commands get to see.
 //! - `processes`: which processes belong together; `containment`: how they are kept together; `ending`: their end.
 //! - `exec`, `spawn`, `output`: the three things that commands are for; `watch`: who is woken by new output.
@@ -30,6 +30,7 @@ mod layout;
 mod output;
 mod processes;
 mod run_dir;
+mod shared;
 mod spawn;
 mod watch;
 
@@ -109,7 +110,7 @@ impl LocalRuntimeOptions {
 /// - A run's exit code from 129 to 192 is reported as death by the signal that it stands for: the shell that supervises
 ///   cannot tell them apart.
 /// - Variables whose names are not made of ASCII letters, digits and underscores are refused.
-/// - [`read_file`](Runtime::read_file) and [`Command::files`] follow no link out of the workspace: `Denied`.
+/// - [`read_file`](Runtime::read_file) and [`Command::files`] and shared ones follow no link out of the workspace: `Denied`.
 #[derive(Debug)]
 pub struct LocalRuntime {
     root: PathBuf,
@@ -263,9 +264,14 @@ impl Runtime for LocalRuntime {
         };
         process.args(&command.args).env_clear().envs(variables);
         let (files, dir) = (command.files.clone(), command.dir.clone());
+        let shared = command.shared_files.clone();
         let dir = offload(move || {
             workspace.check()?;
             workspace.write_files(&files)?;
+            if !shared.is_empty() {
+                let _one_at_a_time = workspace.lock()?;
+                shared::write(&workspace, &shared)?;
+            }
             workspace.working_dir(dir.as_ref())
         })
         .await?;

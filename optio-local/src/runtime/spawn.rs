@@ -17,6 +17,7 @@ use super::{
     offload,
     processes::Marker,
     run_dir::{RunDir, RunRecord},
+    shared,
 };
 
 /// How long a supervisor may take to say that it has begun.
@@ -99,6 +100,7 @@ fn prepare(
         files: command.files.keys().cloned().collect(),
     })?;
     workspace.write_files(&command.files)?;
+    shared::write(workspace, &command.shared_files)?;
     let dir = workspace.working_dir(command.dir.as_ref())?;
     let stdin = if command.stdin_end == InputEnd::WhenTold {
         run.open_input(&command.stdin)?;

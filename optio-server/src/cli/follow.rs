@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use futures_util::StreamExt;
-use optio_core::transcript::LogCursor;
+use optio_core::{engine::MAX_LINE, transcript::LogCursor};
 use reqwest::{Method, StatusCode, header};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Message,
         handshake::{client::generate_key, derive_accept_key},
-        protocol::{Role, frame::coding::CloseCode},
+        protocol::{Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
 /// A server that is there says something at least this often.
 const SILENCE: Duration = Duration::from_secs(60);
+
+/// The longest message that is taken, in bytes. One entry can be a whole line of an agent and all that was read in it,
+/// each with its odd characters spelled as up to seven.
+const LONGEST: usize = 16 * MAX_LINE;
 
 /// A log that is followed.
 #[derive(Debug)]
@@ -125,7 +129,10 @@ impl Place<'_> {
             );
         }
         let stream = response.upgrade().await?;
-        Ok(WebSocketStream::from_raw_socket(stream, Role::Client, None).await)
+        let limits = WebSocketConfig::default()
+            .max_message_size(Some(LONGEST))
+            .max_frame_size(Some(LONGEST));
+        Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(limits)).await)
     }
 }
 

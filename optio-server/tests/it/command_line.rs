@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::Output, time::Duration};
 
 use insta::assert_snapshot;
-use optio_core::memory::{Behaviour, Step};
+use optio_core::memory::{Behaviour, Step, diligent};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio_util::sync::CancellationToken;
@@ -369,6 +369,27 @@ async fn a_log_is_followed_across_a_restart_of_the_server() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(Value::Array(lines), stored["entries"]);
+}
+
+/// The longest line that is kept may hold what JSON spells as six characters each.
+#[tokio::test]
+async fn a_line_of_mebibytes_is_followed_like_any_other() {
+    let world = World::with_shop().await;
+    let server = world.listen().await;
+    let env = [("OPTIO_SERVER", server.as_str())];
+    world.runtime.behave(Behaviour::new(|run| {
+        let mut steps = vec![Step::Print("\u{1}".repeat(4 << 20))];
+        steps.extend(diligent(run));
+        steps
+    }));
+    world.work();
+    let added = optio(&["task", "add", "shop", "Fix it", "--wait", "--json"], &env).await;
+    let tasks: Value = serde_json::from_slice(&added.stdout).unwrap();
+    let id = tasks[0]["id"].as_str().unwrap();
+    let followed = optio(&["task", "logs", "-f", id, "--json"], &env).await;
+    let paged = optio(&["task", "logs", id, "--json"], &env).await;
+    assert!(followed.status.success());
+    assert!(followed.stdout.len() > 24 << 20 && followed.stdout == paged.stdout);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use insta::assert_snapshot;
+use optio_core::secret::Secret;
 use optio_server::config::{ClientConfig, Environment, Given, ServerConfig, Setting};
 
 fn given(flags: &[(Setting, &str)], file: Option<&Path>) -> Given {
@@ -228,12 +229,8 @@ fn manifests_describe_agents_without_a_line_of_rust() {
     let config = load(&[]).unwrap();
     let agents = optio_server::agents::agents(&config.access).unwrap();
     assert!(agents.contains_key("echo") && agents.contains_key("claude-code"));
-    assert!(
-        config
-            .access
-            .secrets()
-            .any(|secret| secret.expose() == "the-key-of-echo")
-    );
+    let told = agents["echo"].secrets();
+    assert_eq!(told, [Secret::new("the-key-of-echo")]);
 
     manifest("a-second.toml", echo.to_owned());
     manifest(

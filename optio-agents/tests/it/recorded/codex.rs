@@ -6,7 +6,7 @@ use optio_core::{
     transcript::SessionId,
 };
 
-use super::{recording, recordings, told};
+use super::{recording, told_all};
 use crate::commands::{refused, shown, spec};
 
 /// What the session of a recording had used before it: the engine knows it from the run that it goes on with.
@@ -23,16 +23,8 @@ fn used_before(case: &str) -> Usage {
 
 #[test]
 fn every_recording() {
-    let agent = Codex::default();
-    let table: Vec<_> = recordings("codex")
-        .iter()
-        .map(|recording| {
-            let report = recording.report(&agent, used_before(&recording.case));
-            let verdict = recording.verdict(&agent, &report, None);
-            told(recording, &report, &recording.events(&agent), &verdict)
-        })
-        .collect();
-    insta::assert_snapshot!("codex", table.join("\n"));
+    let table = told_all("codex", &Codex::default(), used_before);
+    insta::assert_snapshot!("codex", table);
 }
 
 #[test]

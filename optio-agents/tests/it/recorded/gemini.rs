@@ -40,8 +40,8 @@ fn a_run_becomes_a_command() {
     GOOGLE_GEMINI_BASE_URL=https://gateway.example
     GEMINI_API_KEY=***
     trees/a$ /opt/gemini -o stream-json --approval-mode auto_edit --skip-trust -m gemini-2.5-pro --resume 7cc437f3-6b70-4bd6-9e47-b71096f0167d < b"fix it"
-    agents/gemini/.gemini/settings.json: {"context":{"includeDirectories":["/ws/agents/gemini/instructions"],"loadMemoryFromIncludeDirectories":true},"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"mcpServers":{"docs":{"args":[],"command":"docs","env":{}}},"model":{"maxSessionTurns":20},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"gemini-api-key"}},"telemetry":{"enabled":false}}
-    agents/gemini/instructions/GEMINI.md: be brief
+    shared agents/gemini/.gemini/settings.json: {"context":{"includeDirectories":["/ws/agents/gemini/instructions"],"loadMemoryFromIncludeDirectories":true},"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"mcpServers":{"docs":{"args":[],"command":"docs","env":{}}},"model":{"maxSessionTurns":20},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"gemini-api-key"}},"telemetry":{"enabled":false}}
+    shared agents/gemini/instructions/GEMINI.md: be brief
     "#);
 }
 
@@ -73,14 +73,14 @@ fn every_way_to_show_who_it_works_for() {
     GEMINI_CLI_NO_RELAUNCH=true
     GEMINI_API_KEY=***
     trees/a$ gemini -o stream-json --approval-mode yolo --skip-trust --session-id 00000000-0000-0000-0000-000000000007 < b"fix it"
-    agents/gemini/.gemini/settings.json: {"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"gemini-api-key"}},"telemetry":{"enabled":false}}
+    shared agents/gemini/.gemini/settings.json: {"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"gemini-api-key"}},"telemetry":{"enabled":false}}
 
     GEMINI_CLI_HOME=/ws/agents/gemini
     GEMINI_CLI_NO_RELAUNCH=true
     GOOGLE_GENAI_USE_VERTEXAI=true
     GOOGLE_API_KEY=***
     trees/a$ gemini -o stream-json --approval-mode yolo --skip-trust --session-id 00000000-0000-0000-0000-000000000007 < b"fix it"
-    agents/gemini/.gemini/settings.json: {"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"vertex-ai"}},"telemetry":{"enabled":false}}
+    shared agents/gemini/.gemini/settings.json: {"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"vertex-ai"}},"telemetry":{"enabled":false}}
 
     GEMINI_CLI_HOME=/ws/agents/gemini
     GEMINI_CLI_NO_RELAUNCH=true
@@ -88,7 +88,7 @@ fn every_way_to_show_who_it_works_for() {
     GOOGLE_CLOUD_PROJECT=shop
     GOOGLE_GENAI_USE_VERTEXAI=true
     trees/a$ gemini -o stream-json --approval-mode yolo --skip-trust --session-id 00000000-0000-0000-0000-000000000007 < b"fix it"
-    agents/gemini/.gemini/settings.json: {"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"vertex-ai"}},"telemetry":{"enabled":false}}
+    shared agents/gemini/.gemini/settings.json: {"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"vertex-ai"}},"telemetry":{"enabled":false}}
 
     GEMINI_CLI_HOME=/ws/agents/gemini
     GEMINI_CLI_NO_RELAUNCH=true
@@ -97,15 +97,15 @@ fn every_way_to_show_who_it_works_for() {
     GOOGLE_CLOUD_PROJECT=shop
     GOOGLE_GENAI_USE_VERTEXAI=true
     trees/a$ gemini -o stream-json --approval-mode yolo --skip-trust --session-id 00000000-0000-0000-0000-000000000007 < b"fix it"
-    agents/gemini/.gemini/settings.json: {"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"vertex-ai"}},"telemetry":{"enabled":false}}
     files/a/google-credentials.json: the-secret
+    shared agents/gemini/.gemini/settings.json: {"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"vertex-ai"}},"telemetry":{"enabled":false}}
 
     GEMINI_CLI_HOME=/ws/agents/gemini
     GEMINI_CLI_NO_RELAUNCH=true
     GOOGLE_GENAI_USE_GCA=true
     trees/a$ gemini -o stream-json --approval-mode yolo --skip-trust --session-id 00000000-0000-0000-0000-000000000007 < b"fix it"
-    agents/gemini/.gemini/oauth_creds.json: the-secret
-    agents/gemini/.gemini/settings.json: {"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"oauth-personal"}},"telemetry":{"enabled":false}}
+    shared agents/gemini/.gemini/oauth_creds.json: the-secret
+    shared agents/gemini/.gemini/settings.json: {"general":{"enableAutoUpdate":false,"enableAutoUpdateNotification":false},"privacy":{"usageStatisticsEnabled":false},"security":{"auth":{"selectedType":"oauth-personal"}},"telemetry":{"enabled":false}}
     "#);
 }
 

@@ -174,6 +174,7 @@ fn a_mistake_in_a_manifest_is_told_with_its_place() {
         (aider, "summary = \"title\"", "summary = \"tittle\""),
         (aider, "class = \"auth_expired\"", "class = \"auth\""),
         (aider, "otherwise = \"raw\"", "otherwise = \"prose\""),
+        (aider, "leftovers = [\".aider*\"]", "leftovers = [\" \"]"),
     ];
     let table = rows.map(|(manifest, from, to)| {
         assert!(manifest.contains(from), "{from}");
@@ -194,7 +195,7 @@ fn a_mistake_in_a_manifest_is_told_with_its_place() {
     prompt-args: {prompt} is missing in it
     model-args: {modell} is no known place: use {prompt}, {prompt-file}, {model}, {session}, {worktree}, {files}, {task-file}, {verdict-file}, {run}
     model-args: {session} cannot stand here
-    line 9: unknown field `secret`, expected one of `name`, `program`, `args`, `prompt`, `prompt-args`, `model-args`, `start-args`, `resume-args`, `env`, `secrets`, `variables`, `version`, `exit`, `output`
+    line 9: unknown field `secret`, expected one of `name`, `program`, `args`, `prompt`, `prompt-args`, `model-args`, `start-args`, `resume-args`, `env`, `secrets`, `variables`, `leftovers`, `version`, `exit`, `output`
     secrets: OPENAI_MODEL stands twice in env, secrets and variables: keep one of them
     exit.53: "too_many_turns" is no class of failure
     exit.531: expected an exit code from 1 to 255
@@ -210,6 +211,7 @@ fn a_mistake_in_a_manifest_is_told_with_its_place() {
     output.line 3, event 1.summary: match has no group "tittle": write (?P<tittle>...) in it
     output.line 4, event 1.class: "auth" is no class of failure
     output.otherwise: expected text, system or raw
+    leftovers: " " is no pattern: write one as in a .gitignore
     "#);
 }
 
@@ -254,6 +256,30 @@ fn what_finishes_a_run_is_what_the_manifest_says() {
     "#);
 }
 
+/// So that a budget holds for them too.
+#[test]
+fn tokens_that_are_told_without_money_cost_what_the_lists_say() {
+    let used = Usage {
+        input_tokens: 1_000_000,
+        output_tokens: 100_000,
+        ..Usage::default()
+    };
+    let cost = |of: &str, model: Option<&str>| {
+        let cost = agent(of).price(model, &used);
+        cost.map_or("-".to_owned(), |cost| cost.to_string())
+    };
+    assert_eq!(cost("qwen", Some("gpt-5.5")), "$8.00");
+    assert_eq!(cost("aider", Some("openai/gpt-5.5")), "$8.00");
+    assert_eq!(cost("qwen", Some("a-model-of-next-year")), "-");
+    assert_eq!(cost("qwen", None), "-");
+    assert_eq!(cost("amp", Some("gpt-5.5")), "-", "it tells it itself");
+    // a whole run of a model that has a price
+    let mut recording = recording("qwen", "multi-tool");
+    recording.stdout = recording.stdout.replace("fake-model", "gpt-5.5");
+    let report = recording.report(&agent("qwen"), Usage::default());
+    assert_eq!(report.usage.cost.to_string(), "$0.0158");
+}
+
 #[test]
 fn qwen_ends_without_a_closing_word_when_it_has_had_its_turns() {
     let failure = recording("qwen", "max-turns").failure(&agent("qwen"));
@@ -280,4 +306,16 @@ fn aider_exits_with_0_whatever_happens_and_its_own_words_tell() {
         assert_eq!(recording.status(), ExitStatus::SUCCESS, "{case}");
         assert_eq!(recording.failure(&agent).class, class, "{case}");
     }
+}
+
+/// Two files go where the run's own are, and what stays in the worktree is no work.
+#[test]
+fn aider_leaves_files_in_the_worktree_which_are_not_committed() {
+    let agent = agent("aider");
+    let args = agent.command(&spec(RunKind::First)).unwrap().args;
+    for flag in ["--chat-history-file", "--input-history-file"] {
+        let at = args.iter().position(|arg| arg == flag).unwrap();
+        assert!(args[at + 1].starts_with("/ws/files/a/"), "{flag}");
+    }
+    assert_eq!(agent.leftovers(), [".aider*"]);
 }

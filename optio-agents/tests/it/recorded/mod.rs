@@ -10,6 +10,7 @@ mod opencode;
 mod refusals;
 mod streams;
 mod traps;
+mod unexplained;
 
 use std::{fmt::Write as _, path::Path, sync::LazyLock};
 
@@ -143,6 +144,13 @@ impl Recording {
 
     /// The session it was asked to go on with.
     fn resumed(&self) -> Option<SessionId> {
+        let argv = &self.about.argv;
+        let says = |word: &str| argv.iter().any(|it| it == word);
+        // to Codex it is a command, before whose prompt the session stands
+        if says("exec") && says("resume") && !says("--last") {
+            let session = argv.get(argv.len() - 2)?;
+            return Some(SessionId(session.clone()));
+        }
         let flags = ["--resume", "--session"];
         let session = flags.into_iter().find_map(|flag| self.argument(flag))?;
         Some(SessionId(session.to_owned()))
@@ -192,6 +200,24 @@ fn told_all(of: &str, agent: &dyn Agent, before: impl Fn(&str) -> Usage) -> Stri
         })
         .collect();
     table.join("\n")
+}
+
+/// All events of one recording that has some of most kinds, as they are stored.
+#[test]
+fn a_whole_run_as_it_is_stored() {
+    for (name, agent) in every_agent() {
+        let case = match *name {
+            "aider" => "edit-and-commit",
+            "amp" => continue, // it has only failures
+            _ => "multi-tool",
+        };
+        let events = recording(name, case).events(&**agent);
+        let lines = events
+            .iter()
+            .map(|event| serde_json::to_string(event).unwrap());
+        let lines: Vec<_> = lines.collect();
+        insta::assert_snapshot!(format!("whole_{name}"), lines.join("\n"));
+    }
 }
 
 /// A recording in a few lines: how it ended, what its stream holds in order, and what the adapter says of it.

@@ -2,7 +2,8 @@
 
 use optio_agents::opencode::{Auth, OpenCode, Permissions, Provider, RepositorySettings};
 use optio_core::{
-    money::Usage, run::RunKind, runtime::Command, secret::Secret, transcript::SessionId,
+    agent::Agent, money::Usage, run::RunKind, runtime::Command, secret::Secret,
+    transcript::SessionId,
 };
 
 use super::told_all;
@@ -128,4 +129,26 @@ fn what_it_cannot_do_is_refused() {
     --continue is not a session of opencode
     large names no provider: opencode calls a model provider/model
     "#);
+}
+
+#[test]
+fn a_model_of_a_gateway_costs_what_the_lists_say() {
+    let used = Usage {
+        input_tokens: 1_000_000,
+        output_tokens: 100_000,
+        ..Usage::default()
+    };
+    let agent = OpenCode::default().with_auth(Auth::Providers(vec![
+        Provider::new("openai"),
+        Provider::gateway("gateway", "https://gateway.example/v1"),
+    ]));
+    let cost = |model| {
+        let cost = agent.price(model, &used);
+        cost.map_or("-".to_owned(), |cost| cost.to_string())
+    };
+    assert_eq!(cost(Some("gateway/gpt-5.5")), "$8.00");
+    assert_eq!(cost(Some("gateway/openai/gpt-5.5-2026-04-01")), "$8.00");
+    assert_eq!(cost(Some("gateway/large")), "-");
+    assert_eq!(cost(Some("openai/gpt-5.5")), "-", "that it tells itself");
+    assert_eq!(cost(None), "-");
 }

@@ -50,6 +50,8 @@ macro_rules! runtime_conformance {
             a_killed_run_has_ended
             killing_what_has_ended_changes_nothing
             a_forgotten_run_leaves_nothing
+            a_forgotten_run_takes_no_shared_file_along
+            a_shared_file_keeps_what_it_became
 
             a_run_reads_what_it_is_given_while_it_works
             what_is_given_twice_is_read_once

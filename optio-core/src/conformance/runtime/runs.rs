@@ -193,3 +193,54 @@ pub async fn a_forgotten_run_leaves_nothing(subject: &RuntimeUnderTest) {
     let status = runtime.status(workspace, run).await;
     assert_eq!(refused(status), ErrorKind::NotFound);
 }
+
+/// A neighbour that is about to read it finds it.
+pub async fn a_forgotten_run_takes_no_shared_file_along(subject: &RuntimeUnderTest) {
+    let (runtime, workspace) = (&subject.runtime, subject.workspace().await);
+    let file = WorkspacePath::root().child("agents").child("settings.json");
+    let command = |job| subject.command(job).shared_file(file.clone(), "settings");
+    let (ended, neighbour) = (run_id(), run_id());
+    let job = command(Job::print("done"));
+    runtime.spawn(workspace, ended, job).await.expect("spawn");
+    subject.read(workspace, ended).await;
+    let job = command(Job::PrintAndStay("here".to_owned()));
+    let spawned = runtime.spawn(workspace, neighbour, job).await;
+    spawned.expect("spawn a neighbour");
+    runtime.forget(workspace, ended).await.expect("forget");
+    let content = runtime.read_file(workspace, &file, 100).await;
+    assert_eq!(content.expect("read"), "settings");
+    subject.kill(workspace, neighbour).await;
+    let forgotten = runtime.forget(workspace, neighbour).await;
+    forgotten.expect("forget the neighbour");
+    let content = runtime.read_file(workspace, &file, 100).await;
+    assert_eq!(content.expect("read again"), "settings");
+}
+
+/// A login that a program has renewed stays, until another one is given.
+pub async fn a_shared_file_keeps_what_it_became(subject: &RuntimeUnderTest) {
+    let (runtime, workspace) = (&subject.runtime, subject.workspace().await);
+    let file = WorkspacePath::root().child("agents").child("login.json");
+    let run_with = async |login: &'static str| {
+        let job = subject.command(Job::print("done"));
+        let run = run_id();
+        let spawned = runtime.spawn(workspace, run, job.shared_file(file.clone(), login));
+        spawned.await.expect("spawn");
+        subject.read(workspace, run).await;
+    };
+    let content = async || {
+        let content = runtime.read_file(workspace, &file, 100).await;
+        content.expect("read")
+    };
+    run_with("the first").await;
+    assert_eq!(content().await, "the first");
+    // any write will do for the program's own: a file of a command replaces what is there
+    let renewal = subject.command(Job::print("done"));
+    let run = run_id();
+    let spawned = runtime.spawn(workspace, run, renewal.file(file.clone(), "renewed"));
+    spawned.await.expect("spawn");
+    subject.read(workspace, run).await;
+    run_with("the first").await;
+    assert_eq!(content().await, "renewed");
+    run_with("the second").await;
+    assert_eq!(content().await, "the second");
+}

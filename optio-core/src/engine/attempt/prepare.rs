@@ -1,12 +1,14 @@
 //! Preparing: the workspace, the clone, the worktree and the prompt; then the agent is started. All of it can be done
 //! again after a crash in the middle.
 
+use std::collections::BTreeSet;
+
 use super::{Trouble, messages::with_messages};
 use crate::{
     agent::{Places, RunSpec, TASK_FILE},
     engine::{
         Optio,
-        git::{Git, Ground, Identity, WORKTREES, WorktreeMode},
+        git::{EXCLUDES, Git, Ground, Identity, WORKTREES, WorktreeMode},
         held::Held,
     },
     error::ErrorKind,
@@ -252,11 +254,29 @@ impl Optio {
             .files
             .entry(files.child(TASK_FILE))
             .or_insert_with(|| full_text(task).into());
+        if let Some(patterns) = self.leftovers() {
+            command = command.shared_file(
+                EXCLUDES
+                    .iter()
+                    .fold(WorkspacePath::root(), |path, name| path.child(name)),
+                patterns,
+            );
+        }
         command.dir.get_or_insert(start.path.clone());
         for (name, value) in Identity::default().env() {
             command.env.entry(name).or_insert(value);
         }
         Ok(command)
+    }
+}
+
+impl Optio {
+    /// What git is to overlook in worktrees. That of all agents: those of a workspace share its clone.
+    fn leftovers(&self) -> Option<String> {
+        let agents = self.ports().agents.values();
+        let patterns: BTreeSet<String> = agents.flat_map(|agent| agent.leftovers()).collect();
+        let lines = patterns.into_iter().map(|pattern| pattern + "\n");
+        Some(lines.collect::<String>()).filter(|text| !text.is_empty())
     }
 }
 

@@ -40,6 +40,9 @@ pub(crate) use site::Ground;
 /// The bare clone, in the workspace's folder.
 pub(crate) const REPO: &str = "repo";
 
+/// The file with what git overlooks in all worktrees, in the workspace's folder.
+pub(crate) const EXCLUDES: [&str; 3] = [REPO, "info", "exclude"];
+
 /// The folder of worktrees, in the workspace's folder.
 pub(crate) const WORKTREES: &str = "worktrees";
 

@@ -1,7 +1,8 @@
 //! Bytes in, at any boundary; complete lines out.
 
-/// The longest line that is kept whole, in bytes.
-pub const MAX_LINE: usize = 1 << 20;
+/// The longest line that is kept whole, in bytes. Agents put up to a mebibyte of a command's output into one line, which
+/// JSON makes up to six times as long. So much is also the most that a stream ever holds in memory.
+pub const MAX_LINE: usize = 8 << 20;
 
 /// Splits a stream into lines, with bounded memory and a position to go on from after a crash.
 #[derive(Debug)]
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn a_monster_line_costs_bounded_memory() {
         let mut splitter = LineSplitter::new(0);
-        for _ in 0..40 {
+        for _ in 0..160 {
             assert!(splitter.push(&[b'x'; 64 * 1024]).is_empty());
             assert!(splitter.open.capacity() <= 2 * MAX_LINE);
             assert_eq!(splitter.consumed(), 0);
@@ -190,10 +191,10 @@ mod tests {
         let lines = splitter.push(b"\nnext\n");
         assert_eq!(
             lines[0].len(),
-            MAX_LINE + " …[truncated, 1572864 bytes]".len()
+            MAX_LINE + " …[truncated, 2097152 bytes]".len()
         );
         assert_eq!(lines[1], "next");
-        assert_eq!(splitter.consumed(), 40 * 64 * 1024 + 6);
+        assert_eq!(splitter.consumed(), 160 * 64 * 1024 + 6);
         assert_eq!(splitter.open.capacity(), 0);
     }
 

@@ -69,6 +69,8 @@ struct Workspace {
     spec: WorkspaceSpec,
     health: WorkspaceHealth,
     runs: BTreeMap<RunId, Process>,
+    /// What was last given for each shared file.
+    shared: BTreeMap<WorkspacePath, Bytes>,
 }
 
 #[derive(Clone)]
@@ -177,6 +179,18 @@ impl MemoryRuntime {
         for (path, content) in &command.files {
             self.inner.git.write(workspace, path, content.clone());
         }
+        for (path, content) in &command.shared_files {
+            let mut state = self.lock();
+            let Some(place) = state.workspaces.get_mut(&workspace) else {
+                return;
+            };
+            let given = place.shared.insert(path.clone(), content.clone());
+            drop(state);
+            let is_there = self.inner.git.read(workspace, path).is_some();
+            if !is_there || given.as_ref() != Some(content) {
+                self.inner.git.write(workspace, path, content.clone());
+            }
+        }
     }
 
     /// The answer to a command that ends at once; none for an agent's.
@@ -274,6 +288,7 @@ impl Runtime for MemoryRuntime {
                 spec: spec.clone(),
                 health: WorkspaceHealth::Ready,
                 runs: BTreeMap::new(),
+                shared: BTreeMap::new(),
             });
         Ok(())
     }

@@ -53,11 +53,16 @@ fn at(time: &str) -> Timestamp {
 
 /// The steps of a run whose credentials are refused.
 fn refused() -> Vec<Step> {
+    refused_with("authentication_failed", 401, "the key was revoked")
+}
+
+/// The steps of a run whose provider refuses what it asks for.
+fn refused_with(kind: &str, status: u16, message: &str) -> Vec<Step> {
     let event = TranscriptEvent::Error {
         error: ReportedError {
-            kind: Some("authentication_failed".to_owned()),
-            http_status: Some(401),
-            ..ReportedError::message("the key was revoked")
+            kind: Some(kind.to_owned()),
+            http_status: Some(status),
+            ..ReportedError::message(message)
         },
     };
     vec![
@@ -366,6 +371,37 @@ async fn an_agent_that_waits_for_a_limit_for_hours_is_stopped_and_one_that_gets_
     let long = world.until(long, StateName::Completed).await;
     assert_eq!((long.runs, long.attempts.failures), (2, 0));
     assert!(long.updated_at >= at("05:00:00"), "{}", long.updated_at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blocked_account_is_paused_once_and_one_that_is_denied_a_model_works_on() {
+    for (kind, message, started, paused) in [
+        ("account_on_hold", "Your account is on hold", 1, true),
+        (
+            "oauth_org_not_allowed",
+            "not for this organization",
+            1,
+            true,
+        ),
+        ("verification_required", "verify your account", 1, true),
+        ("permission_error", "no access to this model", 4, false),
+    ] {
+        let world = world_with(1).await;
+        world.agents_do(move |_| refused_with(kind, 403, message));
+        let mut tasks = Vec::new();
+        for n in 0..4 {
+            tasks.push(world.submit(&format!("Part {n}")).await);
+        }
+        let _running = world.run();
+        until(&world, "09:00:00").await;
+        assert_eq!(world.runtime.spawned().len(), started, "{kind}");
+        let accounts = world.engine.accounts().await.unwrap();
+        assert_eq!(accounts.iter().any(|it| it.pause.is_some()), paused);
+        for task in tasks {
+            let state = world.task(task).await.state.name();
+            assert_eq!(state == StateName::Queued, paused, "{kind}: {state:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

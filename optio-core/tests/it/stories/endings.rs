@@ -5,11 +5,13 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use optio_core::{
     failure::{FailureClass, ReportedError},
-    memory::{Signal, SpawnedRun, Step, diligent},
+    memory::{MemoryAgent, Signal, SpawnedRun, Step, diligent},
     repo::{AttemptLimits, RepoSettings},
     run::RunOutcome,
+    runtime::Runtime,
     task::{StateName, Task, TaskState},
     transcript::TranscriptEvent,
+    workspace::WorkspacePath,
     worktree::WorktreeState,
 };
 
@@ -314,4 +316,21 @@ async fn a_waiting_or_provisioning_task_can_be_cancelled() {
             .to_string()
             .contains("cancelled already")
     );
+}
+
+/// They share a clone, whoever runs in it first.
+#[tokio::test(start_paused = true)]
+async fn git_overlooks_what_any_agent_leaves_behind() {
+    let agents = [
+        MemoryAgent::new().with_leftover(".cache-of-one/"),
+        MemoryAgent::named("other").with_leftover(".cache-of-another/"),
+    ];
+    let world = World::with_agents(auto_merge(), |_| (), agents).await;
+    let task = world.submit("Add a cart").await;
+    let _running = world.run();
+    world.until(task, StateName::Completed).await;
+    let place = world.runtime.spawned()[0].workspace;
+    let path = WorkspacePath::new("repo/info/exclude").unwrap();
+    let text = world.runtime.read_file(place, &path, 1000).await.unwrap();
+    assert_eq!(text, ".cache-of-another/\n.cache-of-one/\n");
 }

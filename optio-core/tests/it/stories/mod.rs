@@ -10,5 +10,6 @@ mod money;
 mod periodic;
 mod replay;
 mod replicas;
+mod secrets;
 mod shares;
 mod world;

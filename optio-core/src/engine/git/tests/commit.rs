@@ -1,7 +1,11 @@
 //! Committing what agents leave behind.
 
 use super::*;
-use crate::{clock::Timestamp, engine::git::Identity, failure::FailureClass};
+use crate::{
+    clock::Timestamp,
+    engine::git::{EXCLUDES, Identity},
+    failure::FailureClass,
+};
 
 #[tokio::test]
 async fn what_is_left_is_committed_in_the_given_name() {
@@ -73,5 +77,32 @@ async fn a_repository_inside_the_worktree_is_left_out() {
     assert_eq!(
         git_in(&dir, &["ls-tree", "--name-only", "HEAD"]),
         "readme.md\nwork"
+    );
+}
+
+/// Agents' programs leave caches in worktrees, which are no work.
+#[tokio::test]
+async fn what_the_clone_excludes_is_not_committed_and_makes_nothing_dirty() {
+    let world = World::new().await;
+    let (path, dir) = (task("t"), world.dir(&task("t")));
+    world.fresh(&path).await;
+    let excludes = EXCLUDES.map(|name| WorkspacePath::root().child(name));
+    let [repo, info, exclude] = excludes.each_ref().map(WorkspacePath::as_str);
+    write(
+        &world.dir(&WorkspacePath::root()),
+        &format!("{repo}/{info}/{exclude}"),
+        ".aider*\n",
+    );
+    write(&dir, ".aider.tags.cache/db", "x");
+    let git = world.git();
+    let me = Identity::default();
+    assert_eq!(git.commit_all(&path, "nothing", &me).await.unwrap(), None);
+    let facts = git.facts(&path, &head(&dir), "main").await.unwrap();
+    assert!(!facts.dirty);
+    write(&dir, "work.txt", "x");
+    git.commit_all(&path, "work", &me).await.unwrap().unwrap();
+    assert_eq!(
+        git_in(&dir, &["show", "--format=", "--name-only"]),
+        "work.txt"
     );
 }
