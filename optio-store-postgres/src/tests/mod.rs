@@ -7,3 +7,4 @@ mod sharing;
 mod plans;
 mod damage;
 mod migrations;
+mod rolling;

@@ -16,7 +16,7 @@ use super::server::Database;
 use crate::{
     PostgresStore,
     cell::Cell,
-    log,
+    claim, log,
     query::{self, Query},
     statement,
 };
@@ -164,7 +164,7 @@ fn texts() -> Vec<String> {
         query::counts(),
     ]);
     let mut texts: Vec<String> = queries.into_iter().map(|query| query.sql).collect();
-    texts.extend([query::CLAIM, query::LEASE].map(str::to_owned));
+    texts.extend([claim::CLAIM, claim::LEASE].map(str::to_owned));
     texts.extend(statement::texts().iter().map(ToString::to_string));
     texts.sort();
     texts.dedup();
@@ -257,7 +257,7 @@ async fn each_kind_of_query_uses_the_index_made_for_it() {
         ),
         (query::counts(), "Index Only Scan using tasks_by_state"),
         (
-            Query::new(query::CLAIM, []),
+            Query::new(claim::CLAIM, []),
             "Index Scan using outbox_pkey on outbox",
         ),
     ] {
