@@ -14,6 +14,22 @@ use crate::BACKEND;
 /// The first Postgres that has all we use, as `server_version_num` says it.
 const OLDEST_SERVER: i32 = 140_000;
 
+/// The tables of the present schema, and that of its history.
+pub(crate) const TABLES: [&str; 12] = [
+    "_sqlx_migrations",
+    "audit",
+    "leases",
+    "log_batches",
+    "outbox",
+    "pauses",
+    "repos",
+    "runs",
+    "schedules",
+    "tasks",
+    "webhooks",
+    "workspaces",
+];
+
 /// Why a database cannot be brought to the present schema.
 #[derive(Debug)]
 pub(crate) enum SchemaError {

@@ -6,5 +6,6 @@ mod trouble;
 mod sharing;
 mod plans;
 mod damage;
+mod inspect;
 mod migrations;
 mod rolling;
