@@ -52,6 +52,7 @@ pub(crate) enum Kind {
     Lift,
     LogFollows,
     LogBatch,
+    HasEnded,
     TrimLog,
     LogNotice,
     LogRemoved,
@@ -62,7 +63,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::Guard,
         Self::TicketIsNew,
         Self::NewTask,
@@ -86,6 +87,7 @@ impl Kind {
         Self::Lift,
         Self::LogFollows,
         Self::LogBatch,
+        Self::HasEnded,
         Self::TrimLog,
         Self::LogNotice,
         Self::LogRemoved,
@@ -275,6 +277,7 @@ fn plan_log(task: TaskId, entries: &[LogEntry], ops: &mut Vec<Op>) -> Result<()>
 
 /// Takes the beginning of a log away, and puts a notice in its place.
 fn plan_removal(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
+    let run = Cell::Id(removed.run.as_uuid());
     let log = [
         Cell::Id(removed.task.as_uuid()),
         Cell::Int(removed.number.into()),
@@ -284,6 +287,7 @@ fn plan_removal(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
         ops.push(Op { kind, key, cells });
     };
     let through = Cell::count(removed.through.unwrap_or(u64::MAX));
+    push(Kind::HasEnded, vec![run.clone()]);
     push(Kind::TrimLog, [&log[..], &[through]].concat());
     if let Some(notice) = removed.notice {
         let at = Cell::count(notice.cursor.seq);
@@ -291,7 +295,7 @@ fn plan_removal(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
         push(Kind::LogNotice, [&log[..], &rest].concat());
     }
     if removed.through.is_none() {
-        push(Kind::LogRemoved, vec![Cell::Id(removed.run.as_uuid())]);
+        push(Kind::LogRemoved, vec![run]);
     }
     Ok(())
 }
@@ -362,6 +366,7 @@ impl Op {
             }
             Kind::TicketIsNew => "has a task already",
             Kind::LiveRuns => "would have more live runs than there may be",
+            Kind::HasEnded => "has not ended, and its log is kept until it has",
             Kind::LogFollows | Kind::LogBatch => {
                 "has a log that does not end right before these entries"
             }
@@ -383,9 +388,12 @@ impl Op {
             };
         };
         let text = match self.kind {
-            Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver | Kind::LogRemoved => {
-                Run::id_text
-            }
+            Kind::Guard
+            | Kind::NewRun
+            | Kind::Run
+            | Kind::TakeOver
+            | Kind::HasEnded
+            | Kind::LogRemoved => Run::id_text,
             Kind::NewRepo | Kind::Repo | Kind::LiveRuns => Repo::id_text,
             Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,

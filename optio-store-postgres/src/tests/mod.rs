@@ -7,5 +7,6 @@ mod sharing;
 mod plans;
 mod damage;
 mod inspect;
+mod logs;
 mod migrations;
 mod rolling;
