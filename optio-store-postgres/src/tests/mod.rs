@@ -1,11 +1,13 @@
 //! The store against real servers.
 
 mod server;
+mod way;
 mod contract;
 mod trouble;
 mod sharing;
 mod plans;
 mod damage;
+mod fate;
 mod inspect;
 mod logs;
 mod migrations;
