@@ -12,3 +12,4 @@ mod inspect;
 mod logs;
 mod migrations;
 mod rolling;
+mod tls;
