@@ -263,7 +263,7 @@ pub(crate) async fn count_tasks(pool: &PgPool) -> Result<Vec<(StateName, u64)>> 
 
 pub(crate) fn history(task: TaskId) -> Query {
     Query::new(
-        "SELECT task, body FROM audit WHERE task = $1 ORDER BY n",
+        "SELECT n, body FROM audit WHERE task = $1 ORDER BY n",
         [Cell::Id(task.as_uuid())],
     )
 }
@@ -274,14 +274,14 @@ pub(crate) fn audit(task: TaskId, row: &PgRow) -> Result<Audit> {
         if audit.task == task {
             Ok(audit)
         } else {
-            Err(format!("a line speaks of {}", audit.task))
+            Err(format!("it speaks of {}", audit.task))
         }
     })
     .map_err(|reason| {
-        Error::corrupt(
-            BACKEND,
-            format!("the history of {task} in the table audit is damaged: {reason}"),
-        )
+        let n: i64 = row.try_get(0).unwrap_or(-1);
+        let line = format!("line {n} of the history of {task}");
+        let message = format!("{line} in the table audit is damaged: {reason}");
+        Error::corrupt(BACKEND, message)
     })
 }
 
