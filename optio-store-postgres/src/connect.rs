@@ -13,7 +13,7 @@ use optio_core::{Error, ErrorKind, Result};
 
 use crate::{
     BACKEND, PostgresStore,
-    error::{detail, meaning},
+    error::{detail, is_distrusted, meaning},
     options::{Migrations, PostgresOptions},
     schema::{self, SchemaError},
     writer,
@@ -144,6 +144,12 @@ impl Address {
     fn unusable(&self, error: &sqlx::Error) -> Error {
         let (kind, reason) = meaning(error);
         let way_out = match kind {
+            _ if matches!(error, sqlx::Error::Tls(_)) => {
+                "switch TLS on at the server, and check sslmode and sslrootcert in the address"
+            }
+            _ if is_distrusted(error) => {
+                "name the file of the authority that signed its certificate in sslrootcert, and the host as the certificate does"
+            }
             ErrorKind::Denied => "check user and password, and what that user may do",
             ErrorKind::NotFound => "create it, or choose another one",
             ErrorKind::Invalid => "mend the address",

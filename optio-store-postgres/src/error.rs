@@ -68,6 +68,11 @@ pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the server's certificate is not trusted: that breaks the connection.
+pub(crate) fn is_distrusted(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData)
+}
+
 /// Whether another record stands in the way.
 pub(crate) fn is_taken(error: &sqlx::Error) -> bool {
     code(error).as_deref() == Some("23505")
@@ -101,6 +106,7 @@ pub(crate) fn meaning(error: &sqlx::Error) -> (ErrorKind, &'static str) {
             ErrorKind::Unavailable,
             "no encrypted connection can be made",
         ),
+        error if is_distrusted(error) => (ErrorKind::Unavailable, "its certificate is not trusted"),
         _ => (ErrorKind::Unavailable, "the connection to it is lost"),
     }
 }

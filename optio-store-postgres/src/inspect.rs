@@ -46,9 +46,9 @@ pub struct Examination {
 pub enum Rights {
     /// Everything that is needed.
     All,
-    /// Write, but not change the schema: somebody else has to migrate.
+    /// Read and write, but not change the schema: somebody else has to migrate.
     WriteOnly,
-    /// Not even write.
+    /// Not even read and write each table.
     None,
     /// Nobody may write: the server is a standby.
     Standby,
@@ -131,15 +131,21 @@ async fn clock_of(connection: &mut PgConnection) -> Result<(Duration, Duration),
     Ok(best.unwrap_or_default())
 }
 
+/// What its user may do: each of the rights on each of our tables that are there. Who changes a table has to own it.
+const RIGHTS: &str = "SELECT pg_is_in_recovery(), \
+       coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) \
+         AND coalesce(bool_and(pg_has_role(relowner, 'USAGE')), true), \
+       coalesce(bool_and(has_table_privilege(ours.oid, 'SELECT') AND (relname = '_sqlx_migrations' \
+         OR has_table_privilege(ours.oid, 'INSERT') AND has_table_privilege(ours.oid, 'UPDATE') \
+         AND has_table_privilege(ours.oid, 'DELETE'))), true) \
+     FROM pg_class AS ours WHERE oid IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS names (name))";
+
 async fn rights(connection: &mut PgConnection) -> Result<Rights, sqlx::Error> {
-    let (standby, create, write): (bool, bool, bool) = sqlx::query_as(
-        "SELECT pg_is_in_recovery(), \
-         coalesce(has_schema_privilege(current_schema(), 'CREATE'), false), \
-         coalesce(has_table_privilege(to_regclass('tasks'), 'INSERT, UPDATE, DELETE'), true)",
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(match (standby, create, write) {
+    let (standby, change, work): (bool, bool, bool) = sqlx::query_as(RIGHTS)
+        .bind(schema::TABLES)
+        .fetch_one(connection)
+        .await?;
+    Ok(match (standby, change, work) {
         (true, _, _) => Rights::Standby,
         (false, _, false) => Rights::None,
         (false, true, true) => Rights::All,

@@ -5,7 +5,7 @@
 //! - `op`, `statement`: a commit as steps, and the statements that carry many of them out at once;
 //! - `batch`, `writer`: the one task of a process that writes, in batches that share a transaction;
 //! - `log`: logs as rows, a batch each;
-//! - `query`: the reads, claims and leases, on connections of their own that the writer never blocks;
+//! - `query`, `claim`: the reads, claims and leases, on connections of their own that the writer never blocks;
 //! - `options`, `connect`, `error`: how to get there, and what can go wrong; `inspect`: whether a database will do.
 //!
 //! Nothing depends on `LISTEN` and `NOTIFY`, and none are sent: hints travel by the event bus, which replicas have besides,
@@ -31,6 +31,7 @@ mod schema;
 mod op;
 mod statement;
 mod query;
+mod claim;
 mod log;
 mod batch;
 mod writer;
@@ -189,7 +190,7 @@ impl Store for PostgresStore {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        query::claim(&self.readers, now, claimed_until, limit).await
+        claim::claim(&self.readers, now, claimed_until, limit).await
     }
 
     async fn lease(
@@ -199,7 +200,7 @@ impl Store for PostgresStore {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<bool> {
-        query::lease(&self.readers, name, holder, now, until).await
+        claim::lease(&self.readers, name, holder, now, until).await
     }
 
     async fn schedules(&self) -> Result<Vec<Schedule>> {

@@ -1,4 +1,4 @@
-//! The reads, and the two small changes that answer with what they found.
+//! The reads.
 //!
 //! A query over tasks is led by the one of its conditions that leaves the fewest rows, which is written so that Postgres
 //! has no choice: what the planner believes about tables that grow by the second must not decide how long a page takes.
@@ -17,9 +17,9 @@ use optio_core::{
     id::{RepoId, TaskId},
     money::Usd,
     repo::{Repo, RepoUrl},
-    run::{Run, WorkerId},
+    run::Run,
     schedule::Schedule,
-    store::{Audit, OnlyLive, OutboxEntry, RunQuery, TaskOrder, TaskQuery},
+    store::{Audit, OnlyLive, RunQuery, TaskOrder, TaskQuery},
     task::{StateName, Task},
     webhook::Webhook,
     workspace::Workspace,
@@ -28,7 +28,7 @@ use optio_core::{
 use crate::{
     BACKEND,
     cell::Cell,
-    error::{is_lost, unreadable, unwritable},
+    error::{is_lost, unreadable},
     record::{self, Record, decode, names, select},
 };
 
@@ -56,7 +56,7 @@ impl Query {
     }
 
     /// Whatever is asked here may be asked twice, so a connection that broke while it was idle is nobody's concern.
-    async fn fetch(self, pool: &PgPool) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub(crate) async fn fetch(self, pool: &PgPool) -> Result<Vec<PgRow>, sqlx::Error> {
         let sql: Arc<str> = self.sql.as_str().into();
         let arguments = self.arguments()?;
         let first = sqlx::query_with(AssertSqlSafe(Arc::clone(&sql)), arguments)
@@ -263,7 +263,7 @@ pub(crate) async fn count_tasks(pool: &PgPool) -> Result<Vec<(StateName, u64)>> 
 
 pub(crate) fn history(task: TaskId) -> Query {
     Query::new(
-        "SELECT task, body FROM audit WHERE task = $1 ORDER BY n",
+        "SELECT n, body FROM audit WHERE task = $1 ORDER BY n",
         [Cell::Id(task.as_uuid())],
     )
 }
@@ -274,14 +274,14 @@ pub(crate) fn audit(task: TaskId, row: &PgRow) -> Result<Audit> {
         if audit.task == task {
             Ok(audit)
         } else {
-            Err(format!("a line speaks of {}", audit.task))
+            Err(format!("it speaks of {}", audit.task))
         }
     })
     .map_err(|reason| {
-        Error::corrupt(
-            BACKEND,
-            format!("the history of {task} in the table audit is damaged: {reason}"),
-        )
+        let n: i64 = row.try_get(0).unwrap_or(-1);
+        let line = format!("line {n} of the history of {task}");
+        let message = format!("{line} in the table audit is damaged: {reason}");
+        Error::corrupt(BACKEND, message)
     })
 }
 
@@ -313,83 +313,4 @@ pub(crate) async fn sum(query: Query, pool: &PgPool) -> Result<Usd> {
         None => 0,
     };
     Ok(Usd::from_micros(micros.unsigned_abs()))
-}
-
-/// Due entries that nobody else is claiming at this moment.
-pub(crate) const CLAIM: &str = "WITH due AS MATERIALIZED (\
-       SELECT id FROM outbox WHERE due_at <= $2 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED) \
-     UPDATE outbox SET due_at = $1, attempts = attempts + 1 FROM due WHERE outbox.id = due.id \
-     RETURNING outbox.id, not_before, attempts, body";
-
-/// Claims outbox entries.
-pub(crate) async fn claim(
-    pool: &PgPool,
-    now: Timestamp,
-    until: Timestamp,
-    limit: usize,
-) -> Result<Vec<OutboxEntry>> {
-    let cells = [Cell::time(until), Cell::time(now), Cell::limit(limit)];
-    let rows = Query::new(CLAIM, cells)
-        .fetch(pool)
-        .await
-        .map_err(unwritable)?;
-    let mut claimed = Vec::with_capacity(rows.len());
-    let mut first_damaged = None;
-    for row in &rows {
-        match outbox_entry(row) {
-            Ok(entry) => claimed.push(entry),
-            // it stays claimed for a while, and must not hold up the others
-            Err(error) => {
-                tracing::error!(%error, "skipped an outbox entry");
-                first_damaged.get_or_insert(error);
-            }
-        }
-    }
-    claimed.sort_unstable_by_key(|entry| entry.id);
-    match first_damaged {
-        Some(error) if claimed.is_empty() => Err(error),
-        _ => Ok(claimed),
-    }
-}
-
-fn outbox_entry(row: &PgRow) -> Result<OutboxEntry> {
-    let damaged = |reason: &str| record::damaged::<OutboxEntry>(row, reason);
-    let mut entry: OutboxEntry = record::body(row, 3).map_err(|reason| damaged(&reason))?;
-    let id = Cell::Id(entry.id.as_uuid());
-    id.agrees(row, 0)
-        .map_err(|found| damaged(&format!("its column id holds {found}, its body {id}")))?;
-    // these change after it was written, so their columns are the truth
-    let not_before: i64 = row.try_get(1).map_err(unreadable)?;
-    if entry.not_before.as_microsecond() != not_before {
-        entry.not_before =
-            Timestamp::from_microsecond(not_before).map_err(|error| damaged(&error.to_string()))?;
-    }
-    let attempts: i64 = row.try_get(2).map_err(unreadable)?;
-    entry.attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
-    Ok(entry)
-}
-
-pub(crate) const LEASE: &str = "INSERT INTO leases (name, holder, until) VALUES ($1, $2, $3) \
-     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until \
-     WHERE leases.holder = excluded.holder OR leases.until <= $4 RETURNING 1";
-
-/// Takes or renews a lease.
-pub(crate) async fn lease(
-    pool: &PgPool,
-    name: &str,
-    holder: &WorkerId,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<bool> {
-    let cells = [
-        Cell::text(name),
-        Cell::text(&holder.0),
-        Cell::time(until),
-        Cell::time(now),
-    ];
-    let taken = Query::new(LEASE, cells)
-        .fetch(pool)
-        .await
-        .map_err(unwritable)?;
-    Ok(!taken.is_empty())
 }

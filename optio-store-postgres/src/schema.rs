@@ -1,14 +1,34 @@
 //! The schema and its history. A migration that was ever released is never edited; the next one is added below it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use sqlx::{
-    PgConnection, SqlSafeStr,
+    Executor as _, PgConnection, SqlSafeStr,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
+use optio_core::{Error, ErrorKind};
+
+use crate::BACKEND;
+
 /// The first Postgres that has all we use, as `server_version_num` says it.
 const OLDEST_SERVER: i32 = 140_000;
+
+/// The tables of the present schema, and that of its history.
+pub(crate) const TABLES: [&str; 12] = [
+    "_sqlx_migrations",
+    "audit",
+    "leases",
+    "log_batches",
+    "outbox",
+    "pauses",
+    "repos",
+    "runs",
+    "schedules",
+    "tasks",
+    "webhooks",
+    "workspaces",
+];
 
 /// Why a database cannot be brought to the present schema.
 #[derive(Debug)]
@@ -57,22 +77,48 @@ pub(crate) async fn check_server(connection: &mut PgConnection) -> Result<(), Sc
     Ok(())
 }
 
+/// Keeps writers of all replicas from beginning, once those that have begun are done: each of their transactions holds
+/// the same lock, shared with the others. The numbers are any that nobody else uses: "opti", and "sche".
+const KEEP_WRITERS_OUT: &str = "SELECT pg_advisory_lock(1869640809, 1935894629)";
+
+/// The end of [`KEEP_WRITERS_OUT`].
+const LET_WRITERS_IN: &str = "SELECT pg_advisory_unlock(1869640809, 1935894629)";
+
 /// Brings the database to the present schema, whatever version it has. One at a time: others wait for the advisory
-/// lock that is held meanwhile.
+/// locks that are held meanwhile. The connection is one for this: its limits are lifted.
 pub(crate) async fn migrate(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    migrator()
-        .run_direct(None, connection, false)
-        .await
-        .map_err(|error| match error {
-            MigrateError::VersionMissing(version) => SchemaError::Newer(version),
-            MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
-                SchemaError::Altered(version)
-            }
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-                SchemaError::Sql(error)
-            }
-            other => SchemaError::Sql(sqlx::Error::Configuration(Box::new(other))),
-        })
+    // who limits this user's statements did not think of one that rewrites a table, nor of one that waits for it
+    batch(
+        connection,
+        "SET statement_timeout = 0; SET lock_timeout = 0",
+    )
+    .await?;
+    // a replica that only starts must not make all others wait for a transaction that somebody is long about
+    let behind = found(connection).await? < newest();
+    if behind {
+        batch(connection, KEEP_WRITERS_OUT).await?;
+    }
+    let migrated = migrator().run_direct(None, &mut *connection, false).await;
+    if behind {
+        // if that fails the connection is gone, and the lock with it
+        let _ = batch(connection, LET_WRITERS_IN).await;
+    }
+    migrated.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => SchemaError::Newer(version),
+        MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
+            SchemaError::Altered(version)
+        }
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            SchemaError::Sql(error)
+        }
+        other => SchemaError::Sql(sqlx::Error::Configuration(Box::new(other))),
+    })
+}
+
+/// Statements without values.
+async fn batch(connection: &mut PgConnection, sql: &'static str) -> Result<(), SchemaError> {
+    let done = connection.execute(sqlx::raw_sql(sql)).await;
+    done.map(|_| ()).map_err(SchemaError::Sql)
 }
 
 /// Refuses a database that has another schema than the present one. Changes nothing.
@@ -102,6 +148,15 @@ pub(crate) async fn found(connection: &mut PgConnection) -> Result<i64, SchemaEr
     .map_err(SchemaError::Sql)
 }
 
+/// The error of every write after a newer optio has brought the database to the schema of this version.
+pub(crate) fn outdated(version: i64) -> Error {
+    let known = newest();
+    let message = format!(
+        "nothing is written any more, for a newer optio has brought the database to schema {version}, and this one knows {known}: restart this replica with the newer version"
+    );
+    Error::new(ErrorKind::Unsupported, BACKEND, message)
+}
+
 /// Brings an empty database to an older schema.
 #[cfg(test)]
 pub(crate) async fn migrate_up_to(connection: &mut PgConnection, version: i64) {
@@ -115,9 +170,10 @@ pub(crate) async fn migrate_up_to(connection: &mut PgConnection, version: i64) {
 
 /// The version of the present schema.
 pub(crate) fn newest() -> i64 {
-    migrator()
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or_default()
+    // each batch of commits asks, and to make the migrator is to hash all of it
+    static NEWEST: LazyLock<i64> = LazyLock::new(|| {
+        let versions = migrator().iter().map(|migration| migration.version).max();
+        versions.unwrap_or_default()
+    });
+    *NEWEST
 }

@@ -4,11 +4,12 @@
 //! commits that come while transactions are under way share the next one. A few are under way at once, for while one of
 //! them waits for the disk or the network, the server can work on another. Each commit succeeds or fails by itself:
 //! `batch` sees to that. What fails for a reason that passes (a deadlock with another replica, a connection that broke)
-//! is done over here, and if the connection breaks at the very end, Postgres is asked what has become of it.
+//! is done over here, and if the connection breaks at the very end, Postgres is asked what has become of it. Once a newer
+//! optio has migrated the database nothing more is written: what this one knows of a record is not all of it any more.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -21,6 +22,7 @@ use crate::{
     BACKEND, batch,
     error::{closed, detail, failed, is_lost, is_passing},
     op::Op,
+    schema,
 };
 
 /// How many commits may wait before callers have to.
@@ -68,6 +70,8 @@ impl Job {
 enum Failure {
     /// Nothing of it is stored.
     Undone(sqlx::Error),
+    /// Nothing of it is stored, because a newer optio has brought the database to this schema.
+    Outdated(i64),
     /// The connection broke while the transaction ended: it may be stored or not.
     InDoubt {
         transaction: String,
@@ -79,6 +83,7 @@ impl Failure {
     fn meaning(&self) -> Error {
         match self {
             Self::Undone(error) => failed("write", error),
+            Self::Outdated(version) => schema::outdated(*version),
             Self::InDoubt { error, .. } => Error::new(
                 ErrorKind::Unavailable,
                 BACKEND,
@@ -143,6 +148,7 @@ async fn persist(pool: &PgPool, batch: &mut [Job]) -> Result<(), Failure> {
         };
         let undone = match failure {
             Failure::Undone(error) => error,
+            outdated @ Failure::Outdated(_) => return Err(outdated),
             Failure::InDoubt { transaction, error } => match fate(pool, &transaction).await {
                 Some(Fate::Committed) => return Ok(()),
                 Some(Fate::Aborted) => error,
@@ -202,6 +208,7 @@ async fn transact(pool: &PgPool, jobs: &mut [Job]) -> Result<(), Failure> {
         Err(Failure::Undone(error)) => {
             is_lost(error) || run(&mut connection, "ROLLBACK").await.is_err()
         }
+        Err(Failure::Outdated(_)) => run(&mut connection, "ROLLBACK").await.is_err(),
         Err(Failure::InDoubt { .. }) => true,
     };
     if broken {
@@ -211,7 +218,7 @@ async fn transact(pool: &PgPool, jobs: &mut [Job]) -> Result<(), Failure> {
 }
 
 async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<(), Failure> {
-    let mut transaction = begin(connection).await.map_err(Failure::Undone)?;
+    let mut transaction = begin(connection).await?;
     batch::take_turns(connection, jobs)
         .await
         .map_err(Failure::Undone)?;
@@ -228,7 +235,7 @@ async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<
         .map_err(Failure::Undone)?
     {
         run(connection, "ROLLBACK").await.map_err(Failure::Undone)?;
-        transaction = begin(connection).await.map_err(Failure::Undone)?;
+        transaction = begin(connection).await?;
         batch::take_turns(connection, jobs)
             .await
             .map_err(Failure::Undone)?;
@@ -245,13 +252,43 @@ async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<
     })
 }
 
+/// Begins a transaction, asks for its number and whether somebody has migrated, all in one way to the server and back.
+/// The lock comes first, so that nobody migrates between this look and the end of the transaction.
+pub(crate) static BEGIN: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "BEGIN; SELECT pg_advisory_xact_lock_shared(1869640809, 1935894629); \
+         SELECT pg_current_xact_id()::text, \
+           EXISTS (SELECT FROM _sqlx_migrations WHERE version > {} AND success)",
+        schema::newest()
+    )
+});
+
 /// Begins a transaction and gives its number, by which its fate can be asked for.
-async fn begin(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+async fn begin(connection: &mut PgConnection) -> Result<String, Failure> {
+    let begun = begun(connection).await;
+    match begun.map_err(Failure::Undone)? {
+        Begun::Transaction(number) => Ok(number),
+        Begun::Outdated(version) => Err(Failure::Outdated(version)),
+    }
+}
+
+#[derive(Debug)]
+enum Begun {
+    Transaction(String),
+    Outdated(i64),
+}
+
+async fn begun(connection: &mut PgConnection) -> Result<Begun, sqlx::Error> {
     use sqlx::{Executor as _, Row as _};
-    let row = connection
-        .fetch_one(sqlx::raw_sql("BEGIN; SELECT pg_current_xact_id()::text"))
-        .await?;
-    row.try_get(0)
+    let begin = sqlx::raw_sql(AssertSqlSafe(BEGIN.as_str()));
+    let rows = connection.fetch_all(begin).await?;
+    let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+    if row.try_get(1)? {
+        let newest = "SELECT max(version) FROM _sqlx_migrations WHERE success";
+        let version = sqlx::query_scalar(newest).fetch_one(connection).await?;
+        return Ok(Begun::Outdated(version));
+    }
+    Ok(Begun::Transaction(row.try_get(0)?))
 }
 
 /// A statement without rows and without values.

@@ -93,13 +93,13 @@ impl Servers {
             Rights::WriteOnly => Check::new(
                 "database rights",
                 CheckStatus::Warn,
-                "its user may write, but not change the schema",
+                "its user may write, but not change the schema: it has to own the tables, and may have to make new ones",
             )
-            .with_remedy("run `optio migrate` as the owner of the schema when there is a new version, or grant CREATE on it"),
+            .with_remedy("run `optio migrate` as the owner of the tables when there is a new version; or grant that role to this user, and CREATE on the schema"),
             Rights::None => Check::new(
                 "database rights",
                 CheckStatus::Fail,
-                "its user may not write to the tables",
+                "its user may not read, add, change and remove rows in each table",
             )
             .with_remedy("grant SELECT, INSERT, UPDATE and DELETE on all tables of the schema to that user"),
             Rights::Standby => Check::new(

@@ -110,6 +110,75 @@ async fn the_doctor_tells_of_servers_that_will_do_and_of_those_that_will_not() {
 }
 
 #[tokio::test]
+async fn the_doctor_asks_for_each_right_on_each_table() {
+    let (room, shared) = (Room::new(), Shared::start());
+    let (owner, redis) = (shared.database_url(), shared.redis_url());
+    let told = async |user: &str| {
+        let database = owner.replace("optio@", &format!("{user}@"));
+        let servers = [
+            ("DATABASE_URL", database.as_str()),
+            ("REDIS_URL", redis.as_str()),
+        ];
+        let checks = examined(&room, &servers).await;
+        let rights = checks.lines().find(|line| line.contains("rights"));
+        format!("{user}: {}", rights.unwrap_or(&checks))
+    };
+    PostgresStore::migrate(&owner, &PostgresOptions::default())
+        .await
+        .unwrap();
+    let all = "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public";
+    shared
+        .run(&format!(
+            "CREATE ROLE clerk LOGIN; GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO clerk; \
+             CREATE ROLE blind LOGIN; GRANT {all} TO blind; REVOKE SELECT ON leases FROM blind; \
+             CREATE ROLE lodger LOGIN; GRANT {all} TO lodger; GRANT CREATE ON SCHEMA public TO lodger; \
+             CREATE ROLE worker LOGIN; GRANT {all} TO worker; \
+             CREATE ROLE heir LOGIN IN ROLE optio;"
+        ))
+        .await;
+    let mut all = Vec::new();
+    for user in ["clerk", "blind", "lodger", "worker", "heir", "optio"] {
+        all.push(told(user).await);
+    }
+    assert_snapshot!(all.join("\n"), @"
+    clerk: database rights fail: grant SELECT, INSERT, UPDATE and DELETE on all tables of the schema to that user
+    blind: database rights fail: grant SELECT, INSERT, UPDATE and DELETE on all tables of the schema to that user
+    lodger: database rights warn: run `optio migrate` as the owner of the tables when there is a new version; or grant that role to this user, and CREATE on the schema
+    worker: database rights warn: run `optio migrate` as the owner of the tables when there is a new version; or grant that role to this user, and CREATE on the schema
+    heir: database rights ok: nothing to do
+    optio: database rights ok: nothing to do
+    ");
+}
+
+#[tokio::test]
+async fn the_doctor_says_when_a_server_is_too_old() {
+    let (room, shared) = (Room::new(), Shared::start());
+    // a server that says of itself what an old one would
+    shared
+        .run(
+            "CREATE SCHEMA old; \
+             CREATE FUNCTION old.current_setting(name text) RETURNS text LANGUAGE sql AS \
+             $$ SELECT CASE name WHEN 'server_version_num' THEN '130018' WHEN 'server_version' THEN '13.18' \
+             ELSE pg_catalog.current_setting(name) END $$;",
+        )
+        .await;
+    let database = shared.database_url() + "&options[search_path]=old,pg_catalog,public";
+    let redis = shared.redis_url();
+    let servers = [
+        ("DATABASE_URL", database.as_str()),
+        ("REDIS_URL", redis.as_str()),
+    ];
+    let told = optio(&room, &servers, &["doctor"]).await;
+    assert!(
+        told.contains("is PostgreSQL 13.18") && told.contains("14 or newer is needed"),
+        "{told}"
+    );
+    assert!(told.contains("code 1"), "{told}");
+    let served = optio(&room, &servers, &["serve", "--listen", "127.0.0.1:0"]).await;
+    assert!(served.contains("14 or newer is needed"), "{served}");
+}
+
+#[tokio::test]
 async fn servers_of_one_database_share_one_data_folder() {
     let (room, other, shared) = (Room::new(), Room::new(), Shared::start());
     let fleet = Fleet::start(&room, &shared, 1, &[]).await;

@@ -125,13 +125,28 @@ fn statement(kind: Kind) -> Statement {
                 expect: Expect::Anything,
             }
         }
-        // not locked: what is in a log stays there
+        // not locked: of two that append behind one entry the second meets the first one's batch, and what retention
+        // removes is the log of a run that has ended, which nobody adds to
         Kind::LogFollows => found(
             "log_batches",
             &[Type::Id, Type::Int, Type::Int],
             "log_batches.task = given.c1 AND log_batches.run = given.c2 AND log_batches.last = given.c3",
         ),
         Kind::LogBatch => insert_into("log_batches", LOG_BATCH),
+        // not locked: a run that has ended stays so
+        Kind::HasEnded => {
+            let columns = vec![Type::Id];
+            Statement {
+                sql: format!(
+                    "SELECT FROM {} WHERE NOT EXISTS \
+                     (SELECT FROM runs WHERE runs.id = given.c1 AND runs.live)",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::All,
+            }
+        }
         Kind::TrimLog => {
             let columns = vec![Type::Id, Type::Int, Type::Int];
             Statement {

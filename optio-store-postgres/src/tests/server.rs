@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{PostgresOptions, PostgresStore};
 
 #[path = "../../../xtask/src/servers/postgres.rs"]
-mod postgres;
+pub(super) mod postgres;
 
 /// An empty database, dropped with this value.
 #[derive(Debug)]
@@ -103,6 +103,12 @@ fn server() -> (String, Option<(postgres::Postgres, tempfile::TempDir)>) {
     if let Ok(url) = std::env::var("OPTIO_TEST_DATABASE_URL") {
         return (url, None);
     }
+    let private = private(&[]);
+    (private.0.url(), Some(private))
+}
+
+/// A server of our own, with settings beside the usual ones.
+pub(super) fn private(settings: &[&str]) -> (postgres::Postgres, tempfile::TempDir) {
     let folder = tempfile::Builder::new()
         .prefix("optio-pg-")
         .tempdir()
@@ -115,8 +121,10 @@ fn server() -> (String, Option<(postgres::Postgres, tempfile::TempDir)>) {
     let program = std::env::current_exe().unwrap();
     let target = program.ancestors().nth(3).unwrap();
     let templates = target.join("test-servers");
-    let server = postgres::Postgres::start(&folder.path().join("s"), &templates).unwrap();
-    (server.url(), Some((server, folder)))
+    let settings = [postgres::UNSAFE, settings].concat();
+    let server =
+        postgres::Postgres::start_with(&folder.path().join("s"), &templates, &settings).unwrap();
+    (server, folder)
 }
 
 impl Drop for Database {

@@ -15,10 +15,10 @@ use anyhow::{Context, Result, bail};
 use self::postgres::Postgres;
 use self::redis::Redis;
 
-/// Names a PostgreSQL server for the tests; then none is started.
+/// Names a PostgreSQL server for the tests; then none is started here.
 const DATABASE_URL: &str = "OPTIO_TEST_DATABASE_URL";
 
-/// Names a Redis server for the tests; then none is started.
+/// Names a Redis server for the tests; then none is started here.
 const REDIS_URL: &str = "OPTIO_TEST_REDIS_URL";
 
 /// The running servers. They end when this is dropped.
@@ -31,8 +31,8 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Starts what the environment does not name, and installs it first if it is missing and this machine is a Debian
-    /// where we may.
+    /// Starts what the environment does not name. Whether it does or not, what is missing is installed first if this
+    /// machine is a Debian where we may: tests of outages stop and empty servers, and start their own for that.
     pub(crate) fn start(target: &Path) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("optio-servers-{}", std::process::id()));
         let mut servers = Self {
@@ -41,13 +41,17 @@ impl Servers {
             agents: Vec::new(),
             folder,
         };
-        if !clock::is_installed() {
-            install("faketime")?;
+        for (is_installed, package) in [
+            (clock::is_installed as fn() -> bool, "faketime"),
+            (postgres::is_installed, "postgresql"),
+            (redis::is_installed, "redis-server"),
+            (has_openssl, "openssl"),
+        ] {
+            if !is_installed() {
+                install(package)?;
+            }
         }
         if !is_named(DATABASE_URL) {
-            if !postgres::is_installed() {
-                install("postgresql")?;
-            }
             make_passable(&servers.folder)?;
             let started = Postgres::start(
                 &servers.folder.join("postgres"),
@@ -56,9 +60,6 @@ impl Servers {
             servers.postgres = Some(started.map_err(anyhow::Error::msg)?);
         }
         if !is_named(REDIS_URL) {
-            if !redis::is_installed() {
-                install("redis-server")?;
-            }
             let started = Redis::start(&servers.folder.join("redis"));
             servers.redis = Some(started.map_err(anyhow::Error::msg)?);
         }
@@ -100,9 +101,18 @@ fn is_named(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value: OsString| !value.is_empty())
 }
 
+/// Tests of encrypted connections make certificates with it.
+fn has_openssl() -> bool {
+    answers("openssl", "version")
+}
+
 fn has_npm() -> bool {
-    let version = Command::new("npm")
-        .arg("--version")
+    answers("npm", "--version")
+}
+
+fn answers(program: &str, argument: &str) -> bool {
+    let version = Command::new(program)
+        .arg(argument)
         .stdin(Stdio::null())
         .output();
     version.is_ok_and(|output| output.status.success())

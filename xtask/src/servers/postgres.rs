@@ -12,6 +12,10 @@ use std::time::Duration;
 /// The user of the databases.
 const USER: &str = "optio";
 
+/// The usual settings: what a server of tests holds is worth nothing once it is gone.
+#[allow(dead_code, reason = "benches have settings of their own")]
+pub(crate) const UNSAFE: &[&str] = &["fsync=off", "full_page_writes=off", "shared_buffers=64MB"];
+
 /// A running server.
 #[derive(Debug)]
 pub(crate) struct Postgres {
@@ -28,9 +32,7 @@ impl Postgres {
     /// What is missing, and how to get it.
     #[allow(dead_code, reason = "benches have settings of their own")]
     pub(crate) fn start(folder: &Path, templates: &Path) -> Result<Self, String> {
-        // what it holds is worth nothing once it is gone
-        let settings = ["fsync=off", "full_page_writes=off", "shared_buffers=64MB"];
-        Self::start_with(folder, templates, &settings)
+        Self::start_with(folder, templates, UNSAFE)
     }
 
     /// The same with other settings (`name=value`).
@@ -103,14 +105,22 @@ impl Postgres {
                 c => c.to_string(),
             })
             .collect();
-        format!("postgres://{USER}@localhost/postgres?host={folder}")
+        let port = self.port();
+        format!("postgres://{USER}@localhost:{port}/postgres?host={folder}")
+    }
+
+    /// Its port, which is in the name of its socket.
+    fn port(&self) -> &str {
+        let mut settings = self.settings.iter().rev();
+        let port = settings.find_map(|setting| setting.strip_prefix("port="));
+        port.unwrap_or("5432")
     }
 
     /// Waits until it answers: only `pg_isready` can tell.
     fn wait(&mut self, programs: &Path) -> Result<(), String> {
         for _ in 0..600 {
             let ready = Command::new(programs.join("pg_isready"))
-                .args(["--quiet", "--host"])
+                .args(["--quiet", "--port", self.port(), "--host"])
                 .arg(&self.folder)
                 .status();
             if ready.is_ok_and(|status| status.success()) {
@@ -145,7 +155,8 @@ fn spawn(user: User, programs: &Path, folder: &Path, settings: &[String]) -> Res
         .arg(folder.join("data"))
         .arg("-k")
         .arg(folder)
-        .args(["-c", "listen_addresses=", "-c", "max_connections=200"])
+        .args(["-c", "listen_addresses=", "-c", "port=5432"])
+        .args(["-c", "max_connections=200"])
         .args(settings.iter().flat_map(|setting| ["-c", setting.as_str()]))
         .stdin(Stdio::null())
         .stdout(Stdio::null())

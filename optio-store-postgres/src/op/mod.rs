@@ -1,6 +1,8 @@
 //! What a commit comes to: steps, each one row for one statement. Steps of one kind from many commits go into one
 //! statement together.
 
+mod logs;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use uuid::Uuid;
@@ -8,13 +10,12 @@ use uuid::Uuid;
 use optio_core::{
     Error, ErrorKind, Result,
     account::{AccountName, Pause, PauseEnd},
-    id::{OutboxId, TaskId},
+    id::OutboxId,
     repo::Repo,
     run::Run,
     schedule::Schedule,
-    store::{Commit, OutboxEntry, RemovedLog, RunGuard, Write},
+    store::{Commit, OutboxEntry, RunGuard, Write},
     task::Task,
-    transcript::LogEntry,
     webhook::Webhook,
     workspace::Workspace,
 };
@@ -22,7 +23,6 @@ use optio_core::{
 use crate::{
     BACKEND,
     cell::Cell,
-    log,
     record::{Record, encode, json},
 };
 
@@ -52,6 +52,7 @@ pub(crate) enum Kind {
     Lift,
     LogFollows,
     LogBatch,
+    HasEnded,
     TrimLog,
     LogNotice,
     LogRemoved,
@@ -62,7 +63,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::Guard,
         Self::TicketIsNew,
         Self::NewTask,
@@ -86,6 +87,7 @@ impl Kind {
         Self::Lift,
         Self::LogFollows,
         Self::LogBatch,
+        Self::HasEnded,
         Self::TrimLog,
         Self::LogNotice,
         Self::LogRemoved,
@@ -95,9 +97,6 @@ impl Kind {
         Self::Postponed,
     ];
 }
-
-/// How many log entries a row holds at most: what is read is read as a whole.
-const LARGEST_BATCH: usize = 512;
 
 /// What a step touches: the table, the id, and for a log the run's number.
 pub(crate) type Key = (&'static str, Uuid, u32);
@@ -185,10 +184,10 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
         }
         Write::Log(task, entries) => {
             for of_one_run in entries.chunk_by(|a, b| a.cursor.run == b.cursor.run) {
-                plan_log(task, of_one_run, ops)?;
+                logs::append(task, of_one_run, ops)?;
             }
         }
-        Write::RemoveLog(removed) => plan_removal(removed, ops)?,
+        Write::RemoveLog(removed) => logs::remove(removed, ops)?,
         Write::Audit(audit) => ops.push(Op {
             kind: Kind::Audit,
             key: None,
@@ -234,66 +233,6 @@ fn ticket_is_new(source: &str, key: &str) -> Op {
         key: Some(("tickets", Uuid::from_u64_pair(0, hasher.finish()), 0)),
         cells: vec![Cell::text(source), Cell::text(key)],
     }
-}
-
-/// Log entries of one run.
-fn plan_log(task: TaskId, entries: &[LogEntry], ops: &mut Vec<Op>) -> Result<()> {
-    let Some(first) = entries.first().map(|entry| entry.cursor) else {
-        return Ok(());
-    };
-    let mut numbered = (first.seq..).zip(entries);
-    if first.seq == 0 || numbered.any(|(seq, entry)| entry.cursor.seq != seq) {
-        let message = format!("the log entries for {task} are not numbered from 1 without a gap");
-        return Err(Error::conflict(BACKEND, message));
-    }
-    let id = Cell::Id(task.as_uuid());
-    let run = Cell::Int(first.run.into());
-    let mut key = Some(("log", task.as_uuid(), first.run));
-    if first.seq > 1 {
-        ops.push(Op {
-            kind: Kind::LogFollows,
-            key: key.take(),
-            cells: vec![id.clone(), run.clone(), Cell::count(first.seq - 1)],
-        });
-    }
-    for batch in entries.chunks(LARGEST_BATCH) {
-        let ends = [batch.first(), batch.last()].map(|entry| entry.map_or(0, |it| it.cursor.seq));
-        ops.push(Op {
-            kind: Kind::LogBatch,
-            key: key.take(),
-            cells: vec![
-                id.clone(),
-                run.clone(),
-                Cell::count(ends[0]),
-                Cell::count(ends[1]),
-                log::pack(batch)?,
-            ],
-        });
-    }
-    Ok(())
-}
-
-/// Takes the beginning of a log away, and puts a notice in its place.
-fn plan_removal(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
-    let log = [
-        Cell::Id(removed.task.as_uuid()),
-        Cell::Int(removed.number.into()),
-    ];
-    let mut push = |kind, cells: Vec<Cell>| {
-        let key = None;
-        ops.push(Op { kind, key, cells });
-    };
-    let through = Cell::count(removed.through.unwrap_or(u64::MAX));
-    push(Kind::TrimLog, [&log[..], &[through]].concat());
-    if let Some(notice) = removed.notice {
-        let at = Cell::count(notice.cursor.seq);
-        let rest = [at.clone(), at, log::pack(&[notice])?];
-        push(Kind::LogNotice, [&log[..], &rest].concat());
-    }
-    if removed.through.is_none() {
-        push(Kind::LogRemoved, vec![Cell::Id(removed.run.as_uuid())]);
-    }
-    Ok(())
 }
 
 /// A record whose changes are counted.
@@ -362,6 +301,7 @@ impl Op {
             }
             Kind::TicketIsNew => "has a task already",
             Kind::LiveRuns => "would have more live runs than there may be",
+            Kind::HasEnded => "has not ended, and its log is kept until it has",
             Kind::LogFollows | Kind::LogBatch => {
                 "has a log that does not end right before these entries"
             }
@@ -383,9 +323,12 @@ impl Op {
             };
         };
         let text = match self.kind {
-            Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver | Kind::LogRemoved => {
-                Run::id_text
-            }
+            Kind::Guard
+            | Kind::NewRun
+            | Kind::Run
+            | Kind::TakeOver
+            | Kind::HasEnded
+            | Kind::LogRemoved => Run::id_text,
             Kind::NewRepo | Kind::Repo | Kind::LiveRuns => Repo::id_text,
             Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,

@@ -1,0 +1,114 @@
+//! A connection that breaks while a commit is on its way: what has become of it, and what its callers are told.
+
+use optio_core::{
+    ErrorKind, Retry,
+    conformance::sample,
+    store::{Commit, Store, Write},
+};
+
+use super::{
+    server::Database,
+    way::{Loss, Way},
+};
+use crate::{PostgresOptions, PostgresStore};
+
+async fn store_over(way: &Way) -> PostgresStore {
+    // one of them writes, so that commits of one moment share its transactions
+    let options = PostgresOptions::default().with_max_connections(2);
+    PostgresStore::connect(way.url(), options).await.unwrap()
+}
+
+/// A new task and a line of its history, which would be there twice if it were written twice.
+fn submitted(n: u64) -> Commit {
+    Commit::new()
+        .with(Write::Audit(sample::audit(n, "submitted")))
+        .with(Write::Task(sample::task(n)))
+}
+
+/// As many lines of history as there are.
+async fn lines(database: &Database, n: u64) -> usize {
+    let store = database.store().await;
+    store.history(sample::task_id(n)).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_stored_once_and_said_to_be() {
+    let database = Database::create().await;
+    let way = Way::to(&database).await;
+    let store = store_over(&way).await;
+    for n in 1..=3 {
+        way.lose(Loss::Answer);
+        store.commit(submitted(n)).await.unwrap();
+        assert_eq!(way.left(), 0);
+        assert_eq!(lines(&database, n).await, 1);
+        assert_eq!(store.task(sample::task_id(n)).await.unwrap().version, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_never_arrives_is_done_over() {
+    let database = Database::create().await;
+    let way = Way::to(&database).await;
+    let store = store_over(&way).await;
+    // and the second time its answer is lost
+    way.lose(Loss::Question);
+    way.lose(Loss::Answer);
+    store.commit(submitted(1)).await.unwrap();
+    assert_eq!(way.left(), 0);
+    assert_eq!(lines(&database, 1).await, 1);
+}
+
+/// Each of them has its own result, whichever of them shared the transaction whose answer was lost.
+#[tokio::test]
+async fn commits_that_share_a_lost_answer_keep_their_own_results() {
+    let database = Database::create().await;
+    let way = Way::to(&database).await;
+    let store = store_over(&way).await;
+    store.commit(submitted(9)).await.unwrap();
+    for loss in [Loss::Answer, Loss::Answer, Loss::Question] {
+        way.lose(loss);
+    }
+    let results = tokio::join!(
+        store.commit(submitted(1)),
+        store.commit(submitted(2)),
+        store.commit(submitted(9)),
+        store.commit(submitted(3)),
+        store.commit(submitted(9)),
+    );
+    for stored in [results.0, results.1, results.3] {
+        stored.unwrap();
+    }
+    for refused in [results.2, results.4] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
+    }
+    for n in [1, 2, 3, 9] {
+        assert_eq!(lines(&database, n).await, 1, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_of_which_nobody_can_tell_is_in_doubt_and_not_done_over() {
+    let database = Database::create().await;
+    let way = Way::to(&database).await;
+    let store = store_over(&way).await;
+    way.lose(Loss::AnswerAndWay);
+    let error = store.commit(submitted(1)).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.retry()),
+        (ErrorKind::Unavailable, Retry::Later)
+    );
+    assert!(
+        error
+            .message()
+            .contains("whether it is stored cannot be told: read it again"),
+        "{error}"
+    );
+    way.open();
+    // it was stored, and once; who reads it again sees that, and who does it again is told
+    assert_eq!(store.task(sample::task_id(1)).await.unwrap().version, 1);
+    assert_eq!(lines(&database, 1).await, 1);
+    let again = store.commit(submitted(1)).await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Conflict);
+    assert_eq!(lines(&database, 1).await, 1);
+    store.commit(submitted(2)).await.unwrap();
+}

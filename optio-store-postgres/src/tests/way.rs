@@ -1,0 +1,149 @@
+//! A way to the database on which a commit, or the answer to it, can be lost.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream, UnixStream},
+    task::JoinHandle,
+};
+
+use super::server::Database;
+
+/// What comes of the next commit. Its connection breaks in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It never arrives.
+    Question,
+    /// It is carried out, and nobody hears of it.
+    Answer,
+    /// The same, and nothing passes any more until the way is [opened](Way::open).
+    AnswerAndWay,
+}
+
+/// A way over a port of this machine. It ends with this value.
+#[derive(Debug)]
+pub(super) struct Way {
+    url: String,
+    state: Arc<Mutex<State>>,
+    keeper: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    losses: VecDeque<Loss>,
+    closed: bool,
+}
+
+/// How a commit travels: a simple query of its own.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+
+impl Way {
+    pub(super) async fn to(database: &Database) -> Self {
+        let server: PgConnectOptions = database.url().parse().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut url = server.to_url_lossy();
+        url.set_host(Some("127.0.0.1")).unwrap();
+        url.set_port(Some(listener.local_addr().unwrap().port()))
+            .unwrap();
+        url.set_query(Some("sslmode=disable"));
+        let state = Arc::new(Mutex::new(State::default()));
+        let keeper = tokio::spawn(keep(listener, server, Arc::clone(&state)));
+        Self {
+            url: url.to_string(),
+            state,
+            keeper,
+        }
+    }
+
+    /// The address of the database at its end.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn lose(&self, loss: Loss) {
+        self.state.lock().unwrap().losses.push_back(loss);
+    }
+
+    /// What is still to be lost.
+    pub(super) fn left(&self) -> usize {
+        self.state.lock().unwrap().losses.len()
+    }
+
+    pub(super) fn open(&self) {
+        self.state.lock().unwrap().closed = false;
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+async fn keep(listener: TcpListener, server: PgConnectOptions, state: Arc<Mutex<State>>) {
+    loop {
+        let (client, _) = listener.accept().await.unwrap();
+        let closed = state.lock().unwrap().closed;
+        if closed {
+            continue; // it is dropped
+        }
+        let (server, state) = (server.clone(), Arc::clone(&state));
+        tokio::spawn(async move {
+            let (host, port) = (server.get_host(), server.get_port());
+            match server.get_socket() {
+                Some(folder) => {
+                    let socket = folder.join(format!(".s.PGSQL.{port}"));
+                    carry(client, UnixStream::connect(socket).await.unwrap(), &state).await;
+                }
+                None => {
+                    let server = TcpStream::connect((host, port)).await.unwrap();
+                    carry(client, server, &state).await;
+                }
+            }
+        });
+    }
+}
+
+/// Carries both ways until one end hangs up, or a commit is lost.
+async fn carry(
+    mut client: TcpStream,
+    mut server: impl AsyncRead + AsyncWrite + Unpin,
+    state: &Mutex<State>,
+) {
+    let (mut asked, mut answered) = (vec![0; 8192], vec![0; 8192]);
+    loop {
+        let passed = tokio::select! {
+            read = client.read(&mut asked) => {
+                let question = &asked[..read.unwrap_or(0)];
+                if question.ends_with(COMMIT) && let Some(loss) = next_loss(state) {
+                    if loss != Loss::Question {
+                        server.write_all(question).await.unwrap();
+                        // it is over once there is an answer
+                        server.read_u8().await.unwrap();
+                    }
+                    return;
+                }
+                !question.is_empty() && server.write_all(question).await.is_ok()
+            }
+            read = server.read(&mut answered) => {
+                let answer = &answered[..read.unwrap_or(0)];
+                !answer.is_empty() && client.write_all(answer).await.is_ok()
+            }
+        };
+        if !passed {
+            return;
+        }
+    }
+}
+
+fn next_loss(state: &Mutex<State>) -> Option<Loss> {
+    let mut state = state.lock().unwrap();
+    let loss = state.losses.pop_front()?;
+    state.closed |= loss == Loss::AnswerAndWay;
+    Some(loss)
+}
