@@ -69,6 +69,7 @@ async fn measure(report: &mut Report, syncs: Syncs, name: &str) -> Result<()> {
             Arc::new(SystemClock),
         )),
         tasks: Arc::default(),
+        slots: Arc::default(),
         template: Arc::new(template),
     };
     let bus = RedisEventBus::new(&redis.connect().await?);
@@ -140,17 +141,23 @@ struct Bench {
     queue: Arc<RedisQueue>,
     /// Tasks that wait in the queue: who claims one goes on with it.
     tasks: Arc<Mutex<HashMap<TaskId, Task>>>,
+    /// Slots whose task is done, to be passed on with the next claim as a worker does it.
+    slots: Arc<Mutex<Vec<Claim>>>,
     template: Arc<Template>,
 }
 
 impl Bench {
     async fn lives(&self, in_flight: usize, tasks: usize) -> Result<f64> {
         let bench = self.clone();
-        drained_by(in_flight, tasks, move |n| {
+        let rate = drained_by(in_flight, tasks, move |n| {
             let bench = bench.clone();
             async move { bench.live(n).await }
         })
-        .await
+        .await?;
+        while let Some(claim) = self.slot() {
+            self.queue.complete(claim).await?;
+        }
+        Ok(rate)
     }
 
     /// A task is made and queued, and one is claimed and seen through: this one or another's.
@@ -172,11 +179,11 @@ impl Bench {
         };
         self.queue.push(entry).await?;
         let worker = WorkerId(format!("worker-{n}"));
-        let claim: Claim = self
-            .queue
-            .claim(&worker, LEASE)
-            .await?
-            .context("as many tasks wait as are claimed")?;
+        let claim = match self.slot() {
+            Some(done) => self.queue.complete_and_claim(done, LEASE).await?,
+            None => self.queue.claim(&worker, LEASE).await?,
+        };
+        let claim = claim.context("as many tasks wait as are claimed")?;
         let mut task = self
             .waiting(|tasks| tasks.remove(&claim.job().task))
             .context("a task that nobody has made")?;
@@ -184,7 +191,18 @@ impl Bench {
             task.apply(event, SystemClock.now())?;
             self.store(&mut task).await?;
         }
-        Ok(self.queue.complete(claim).await?)
+        self.slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(claim);
+        Ok(())
+    }
+
+    fn slot(&self) -> Option<Claim> {
+        self.slots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
     }
 
     async fn store(&self, task: &mut Task) -> Result<()> {
