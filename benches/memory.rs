@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use optio_benches::{Better, Folder, Report, Row, Target, numbered_repo, resident_mib, template};
+use optio_benches::{
+    Better, Folder, Postgres, Redis, Report, Row, Syncs, Target, numbered_repo, resident_mib,
+    template,
+};
 use optio_core::{
     NewTask, Optio, SystemClock,
     engine::{Limits, Ticked},
@@ -18,10 +21,15 @@ use optio_core::{
     repo::RepoSettings,
 };
 use optio_local::SqliteStore;
+use optio_queue_redis::{RedisEventBus, RedisOptions, RedisQueue};
+use optio_store_postgres::{PostgresOptions, PostgresStore};
 use tokio_util::sync::CancellationToken;
 
-/// The argument with which this program starts itself, followed by the store and the number of tasks.
+/// The argument with which this program starts itself, followed by the number of tasks, the store, and for a shared one the
+/// addresses of its servers.
 const CHILD: &str = "--child";
+/// The store and the queue that replicas share.
+const SHARED: &str = "shared";
 const QUEUED: usize = 10_000;
 const RUNNING: u32 = 100;
 const REPOS: usize = 200;
@@ -29,7 +37,7 @@ const LIMIT_MIB: f64 = 60.0;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, child, store, tasks] = arguments.as_slice()
+    if let [_, child, tasks, store @ ..] = arguments.as_slice()
         && child == CHILD
     {
         return tokio::runtime::Runtime::new()?.block_on(hold(store, tasks.parse()?));
@@ -38,7 +46,11 @@ fn main() -> Result<()> {
         "memory",
         "resident MiB of a process with 10,000 queued tasks, 100 at work",
     )?;
-    for (store, name) in [("memory", "store in memory"), ("sqlite", "SQLite")] {
+    for (store, name) in [
+        ("memory", "store in memory"),
+        ("sqlite", "SQLite"),
+        (SHARED, "PostgreSQL and Redis"),
+    ] {
         let (empty, full) = (measured(store, 0)?, measured(store, QUEUED)?);
         report.row(
             Row::new(name, full, "MiB", Better::Less)
@@ -51,8 +63,16 @@ fn main() -> Result<()> {
 
 /// Starts the child, waits for its word that it is ready, reads its size and ends it.
 fn measured(store: &str, tasks: usize) -> Result<f64> {
+    let servers = match store {
+        SHARED => Some((Postgres::start(Syncs::Off)?, Redis::start()?)),
+        _ => None,
+    };
+    let urls = servers
+        .iter()
+        .flat_map(|(postgres, redis)| [postgres.url(), redis.url()]);
     let mut child = Command::new(std::env::current_exe()?)
-        .args([CHILD, store, &tasks.to_string()])
+        .args([CHILD, &tasks.to_string(), store])
+        .args(urls)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -69,7 +89,7 @@ fn measured(store: &str, tasks: usize) -> Result<f64> {
 }
 
 /// The child: an engine at work, until its input ends.
-async fn hold(store: &str, tasks: usize) -> Result<()> {
+async fn hold(store: &[String], tasks: usize) -> Result<()> {
     let folder = Folder::new()?;
     let git = FakeGit::new();
     let runtime = MemoryRuntime::new(git.clone());
@@ -79,8 +99,16 @@ async fn hold(store: &str, tasks: usize) -> Result<()> {
         .agent(MemoryAgent::new())
         .forge(MemoryForge::new(git.clone(), Arc::new(SystemClock)))
         .limits(Limits::default().with_global(RUNNING));
-    let optio = match store {
-        "sqlite" => builder.store(SqliteStore::open(folder.join("optio.db")).await?),
+    let store: Vec<&str> = store.iter().map(String::as_str).collect();
+    let optio = match store.as_slice() {
+        [_, postgres, redis] => {
+            let redis = optio_queue_redis::Redis::connect(redis, RedisOptions::default()).await?;
+            builder
+                .store(PostgresStore::connect(postgres, PostgresOptions::default()).await?)
+                .queue(RedisQueue::new(&redis, Arc::new(SystemClock)))
+                .event_bus(RedisEventBus::new(&redis))
+        }
+        ["sqlite"] => builder.store(SqliteStore::open(folder.join("optio.db")).await?),
         _ => builder.store(MemoryStore::new()),
     }
     .build()?;

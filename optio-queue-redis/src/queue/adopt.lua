@@ -11,5 +11,5 @@ if claim then
   let_go(task, claim)
 end
 take(task)
-hold(task, make(repo, score, delay, job), worker, token, tonumber(lease))
+hold(task, repo, make(repo, score, delay, job), worker, token, tonumber(lease))
 return finish(false)

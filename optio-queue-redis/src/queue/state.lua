@@ -163,19 +163,19 @@ local function wait_again(task, entry)
   settle(task)
 end
 
--- Takes a waiting entry out; its repository is to be refreshed.
+-- Takes a waiting entry out; its repository is to be refreshed. Returns both, and the job.
 local function pick(task)
   local entry = call('HGET', ENTRIES, task)
   if not entry then
     return false
   end
-  local repo, _, due = parts(entry)
+  local repo, _, due, job = parts(entry)
   call('HDEL', ENTRIES, task)
   if due ~= '0' then
     call('ZREM', DELAYED, task)
   end
   call('ZREM', DUE .. repo, task)
-  return entry, repo
+  return entry, repo, job
 end
 
 -- Takes a waiting entry out.
@@ -188,8 +188,7 @@ local function take(task)
 end
 
 -- Takes a slot.
-local function hold(task, entry, worker, token, lease)
-  local repo = parts(entry)
+local function hold(task, repo, entry, worker, token, lease)
   call('HSET', HELD, task, table.concat({ token, #worker, worker, entry }, '|'))
   at_latest(LEASES, now + lease, task)
   refresh(repo, 1)
@@ -244,10 +243,9 @@ end
 local function claim_best(worker, token, lease)
   local task = best()
   while task do
-    local entry = pick(task)
+    local entry, repo, job = pick(task)
     if entry then
-      hold(task, entry, worker, token, tonumber(lease))
-      local _, _, _, job = parts(entry)
+      hold(task, repo, entry, worker, token, tonumber(lease))
       return job
     end
     forget(task)
