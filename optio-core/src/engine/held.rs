@@ -299,11 +299,13 @@ impl Held {
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                // nothing was written; what we know stays so, unless the run is not ours any more
+                // nothing was written. What we know may have been old: of a write whose answer nobody waited for
                 let stored = self.engine.store().run(self.id).await?;
                 known.certainty = Certainty::Sure;
-                if stored.epoch != next.epoch || !stored.is_live() {
-                    self.lose();
+                if stored.epoch == next.epoch && stored.is_live() {
+                    known.run = stored;
+                } else {
+                    self.lose(); // and write on under our own epoch, which is refused
                 }
                 Err(error)
             }

@@ -2,8 +2,7 @@
 
 use std::{pin::pin, time::Duration};
 
-use futures_util::future::BoxFuture;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     Trouble,
@@ -14,7 +13,7 @@ use super::{
 };
 use crate::{
     engine::{Optio, held::Held},
-    error::{ErrorKind, Result, Retry},
+    error::{Error, ErrorKind, Result, Retry},
     event_bus::Hint,
     failure::{ExitStatus, Failure, FailureClass},
     run::{Run, RunPhase, StopReason},
@@ -54,20 +53,35 @@ impl Optio {
             Err(error) => return Err(Trouble::Backend(error)),
         }
         self.mark_started(held).await?;
+        let mut storing = Storing::default();
+        let followed = self.follow_output(held, &run, shutdown, &mut storing).await;
+        // what else went wrong undoes no batch: whoever goes on has to know what became of it
+        let stored = storing.settled().await;
+        let followed = followed?;
+        stored?;
+        Ok(followed)
+    }
+
+    async fn follow_output(
+        &self,
+        held: &Held,
+        run: &Run,
+        shutdown: &CancellationToken,
+        storing: &mut Storing,
+    ) -> Result<Followed, Trouble> {
         let repo = self.store().repo(run.repo).await?;
         let offset = OutputOffset {
             stdout: run.progress.stdout,
             stderr: run.progress.stderr,
         };
         let mut output = self.runtime().attach(run.workspace, run.id, offset).await?;
-        let mut reader = Reader::new(&run, self)?;
-        let mut watchdog = Watchdog::new(&repo, &run, self.now());
+        let mut reader = Reader::new(run, self)?;
+        let mut watchdog = Watchdog::new(&repo, run, self.now());
         let mut watch = tokio::time::interval(WATCH);
         watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let whose = (run.task, run.id);
         let mut called = pin!(self.until_called(whose, reader.can_hear(run.heard)));
         let mut asked_to_stop = false;
-        let mut storing = Storing::default();
         loop {
             tokio::select! {
                 biased;
@@ -79,12 +93,12 @@ impl Optio {
                     Piece::Ended(status) => {
                         reader.finish(self);
                         storing.settled().await?;
-                        self.read_side_file(&run, &mut reader).await?;
+                        self.read_side_file(run, &mut reader).await?;
                         return self.exited(held, reader, status).await;
                     }
                 },
                 () = reader.due(), if !storing.is_busy() => {
-                    storing.begin(self.store_read(held, &mut reader));
+                    *storing = self.store_read(held, &mut reader);
                 }
                 () = shutdown.cancelled() => {
                     storing.settled().await?;
@@ -127,7 +141,7 @@ impl Optio {
                 }
             }
             if reader.is_full() && !storing.is_busy() {
-                storing.begin(self.store_read(held, &mut reader));
+                *storing = self.store_read(held, &mut reader);
             }
         }
     }
@@ -176,14 +190,12 @@ impl Optio {
         Ok(self.store_with(held, read, edit).await?)
     }
 
-    /// The same, to be polled while more is read. What is read from now on follows on.
-    fn store_read<'a>(
-        &'a self,
-        held: &'a Held,
-        reader: &mut Reader,
-    ) -> impl Future<Output = Result<()>> + Send + use<'a> {
-        let read = reader.take();
-        self.store_with(held, read, |_| ())
+    /// The same while more is read. What is read from now on follows on.
+    fn store_read(&self, held: &Held, reader: &mut Reader) -> Storing {
+        let (engine, held, read) = (self.clone(), held.clone(), reader.take());
+        Storing(Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            engine.store_with(&held, read, |_| ()).await
+        }))))
     }
 
     async fn store_with(
@@ -265,18 +277,15 @@ impl Optio {
     }
 }
 
-/// A batch on its way into the store while more is read. Whoever writes about the run otherwise has to see it through
-/// first, for it holds the run's record.
+/// A batch on its way into the store while more is read: in a task of its own, for making rows of it takes about as long as
+/// reading it. That goes when this is dropped. Whoever writes about the run otherwise has to see it through first, for it
+/// holds the run's record.
 #[derive(Default)]
-struct Storing<'a>(Option<BoxFuture<'a, Result<()>>>);
+struct Storing(Option<AbortOnDropHandle<Result<()>>>);
 
-impl<'a> Storing<'a> {
+impl Storing {
     fn is_busy(&self) -> bool {
         self.0.is_some()
-    }
-
-    fn begin(&mut self, store: impl Future<Output = Result<()>> + Send + 'a) {
-        self.0 = Some(Box::pin(store));
     }
 
     /// Ends once a batch has been stored; not, if none is under way. Cancel safe.
@@ -286,7 +295,12 @@ impl<'a> Storing<'a> {
         };
         let stored = store.await;
         self.0 = None;
-        stored
+        stored.map_err(|error| {
+            Error::unavailable(
+                "optio",
+                format!("a batch of the log was not stored: {error}"),
+            )
+        })?
     }
 
     /// Ends once nothing is under way any more.
