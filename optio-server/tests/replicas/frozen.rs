@@ -28,6 +28,20 @@ struct Picture {
 }
 
 impl Picture {
+    /// Of a task that is done, and whose worktree has gone as well.
+    async fn of_done(server: &Server, bare: &Bare, task: &str) -> Self {
+        server.until(task, StateName::Completed).await;
+        until("its worktree to go", || async {
+            let task = server.get(&["api", "tasks", task]).await;
+            let state = task["worktree"]["state"].as_str().map(str::to_owned);
+            (state.as_deref() == Some("removed"))
+                .then_some(())
+                .ok_or_else(|| format!("{state:?}"))
+        })
+        .await;
+        Self::take(server, bare, task).await
+    }
+
     async fn take(server: &Server, bare: &Bare, task: &str) -> Self {
         Self {
             task: server.get(&["api", "tasks", task]).await,
@@ -96,8 +110,7 @@ async fn a_replica_that_was_frozen_while_its_agent_worked_writes_nothing_when_it
     until_adopted(fleet.server(other), &task).await;
     fs::write(&gate, "").unwrap();
     let server = fleet.server(other);
-    server.until(&task, StateName::Completed).await;
-    let before = Picture::take(server, &bare, &task).await;
+    let before = Picture::of_done(server, &bare, &task).await;
     fleet.thaw(frozen);
     until_logged(&room, "run lost to another worker").await;
     // it answers, so it is at work again
@@ -135,8 +148,7 @@ async fn a_replica_that_was_frozen_in_the_middle_of_a_push_pushes_opens_and_merg
     let other = 1 - frozen;
     fleet.freeze(frozen, LONG);
     let server = fleet.server(other);
-    server.until(&task, StateName::Completed).await;
-    let before = Picture::take(server, &bare, &task).await;
+    let before = Picture::of_done(server, &bare, &task).await;
     assert_eq!(before.runs["runs"][0]["epoch"], 2, "{before:#?}");
     // its git goes on first, then it does
     fs::write(&gate, "").unwrap();
