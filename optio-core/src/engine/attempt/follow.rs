@@ -2,7 +2,8 @@
 
 use std::{pin::pin, time::Duration};
 
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Trouble,
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     engine::{Optio, held::Held},
-    error::{Error, ErrorKind, Result, Retry},
+    error::{ErrorKind, Result, Retry},
     event_bus::Hint,
     failure::{ExitStatus, Failure, FailureClass},
     run::{Run, RunPhase, StopReason},
@@ -62,12 +63,12 @@ impl Optio {
         Ok(followed)
     }
 
-    async fn follow_output(
-        &self,
-        held: &Held,
+    async fn follow_output<'a>(
+        &'a self,
+        held: &'a Held,
         run: &Run,
         shutdown: &CancellationToken,
-        storing: &mut Storing,
+        storing: &mut Storing<'a>,
     ) -> Result<Followed, Trouble> {
         let repo = self.store().repo(run.repo).await?;
         let offset = OutputOffset {
@@ -98,7 +99,7 @@ impl Optio {
                     }
                 },
                 () = reader.due(), if !storing.is_busy() => {
-                    *storing = self.store_read(held, &mut reader);
+                    storing.begin(self.store_read(held, &mut reader));
                 }
                 () = shutdown.cancelled() => {
                     storing.settled().await?;
@@ -141,7 +142,7 @@ impl Optio {
                 }
             }
             if reader.is_full() && !storing.is_busy() {
-                *storing = self.store_read(held, &mut reader);
+                storing.begin(self.store_read(held, &mut reader));
             }
         }
     }
@@ -190,12 +191,14 @@ impl Optio {
         Ok(self.store_with(held, read, edit).await?)
     }
 
-    /// The same while more is read. What is read from now on follows on.
-    fn store_read(&self, held: &Held, reader: &mut Reader) -> Storing {
-        let (engine, held, read) = (self.clone(), held.clone(), reader.take());
-        Storing(Some(AbortOnDropHandle::new(tokio::spawn(async move {
-            engine.store_with(&held, read, |_| ()).await
-        }))))
+    /// The same, to be polled while more is read. What is read from now on follows on.
+    fn store_read<'a>(
+        &'a self,
+        held: &'a Held,
+        reader: &mut Reader,
+    ) -> impl Future<Output = Result<()>> + Send + use<'a> {
+        let read = reader.take();
+        self.store_with(held, read, |_| ())
     }
 
     async fn store_with(
@@ -277,15 +280,18 @@ impl Optio {
     }
 }
 
-/// A batch on its way into the store while more is read: in a task of its own, for making rows of it takes about as long as
-/// reading it. That goes when this is dropped. Whoever writes about the run otherwise has to see it through first, for it
-/// holds the run's record.
+/// A batch on its way into the store while more is read. Whoever writes about the run otherwise has to see it through
+/// first, for it holds the run's record. Not a task of its own: those of one seed do not always run in one order.
 #[derive(Default)]
-struct Storing(Option<AbortOnDropHandle<Result<()>>>);
+struct Storing<'a>(Option<BoxFuture<'a, Result<()>>>);
 
-impl Storing {
+impl<'a> Storing<'a> {
     fn is_busy(&self) -> bool {
         self.0.is_some()
+    }
+
+    fn begin(&mut self, store: impl Future<Output = Result<()>> + Send + 'a) {
+        self.0 = Some(Box::pin(store));
     }
 
     /// Ends once a batch has been stored; not, if none is under way. Cancel safe.
@@ -295,12 +301,7 @@ impl Storing {
         };
         let stored = store.await;
         self.0 = None;
-        stored.map_err(|error| {
-            Error::unavailable(
-                "optio",
-                format!("a batch of the log was not stored: {error}"),
-            )
-        })?
+        stored
     }
 
     /// Ends once nothing is under way any more.
