@@ -8,8 +8,8 @@ use crate::{gate::Gate, model::Turn, programs::Cli, room::until, world::World};
 
 const WORDS: &str = "greet them in lower case, \"please\"";
 
-/// Claude Code listens while it is at work, and hears it with what its tool call gives back. Codex does not: the run after
-/// the red checks is told.
+/// Claude Code listens while it is at work, and hears it with what its tool call gives back; or right after that, if the call
+/// was quicker than the words on their way into the program. Codex does not: the run after the red checks is told.
 pub(crate) async fn what_is_said_is_heard_at_once_or_by_the_next_run(cli: Cli) {
     let world = World::new(cli).await;
     let gate = Gate::new(&world.room, "gate");
@@ -48,14 +48,14 @@ pub(crate) async fn what_is_said_is_heard_at_once_or_by_the_next_run(cli: Cli) {
     let runs = server.runs(&task).await;
     let asked = world.check_asked(&runs);
     let hears = |n: usize| asked[n].conversation.contains("greet them in lower case");
-    let (run, first) = match cli {
-        Cli::Claude => (1, 1),
-        Cli::Codex => (2, 2),
+    let (run, requests) = match cli {
+        Cli::Claude => (1, 1..=2),
+        Cli::Codex => (2, 2..=2),
     };
     let heard: Vec<bool> = (0..asked.len()).map(hears).collect();
-    assert_eq!(
-        heard.iter().position(|heard| *heard),
-        Some(first),
+    let first = heard.iter().position(|heard| *heard);
+    assert!(
+        first.is_some_and(|first| requests.contains(&first)),
         "{heard:?}"
     );
     assert_eq!(heard_by().await, (Some(run), None));
