@@ -118,9 +118,11 @@ fn claude_code(access: &AgentAccess) -> ClaudeCode {
 
 fn codex(access: &AgentAccess) -> Codex {
     use codex::Auth;
-    let auth = access.secret("CODEX_API_KEY").map(Auth::ApiKey);
+    let key = access.secret("CODEX_API_KEY").map(Auth::ApiKey);
+    let auth = key.or_else(|| access.secret("OPTIO_CODEX_LOGIN").map(Auth::Login));
+    let own_address = matches!(auth, Some(Auth::Login(_)));
     let mut agent = Codex::default().with_auth(auth.unwrap_or_default());
-    if let Some(url) = access.text("OPTIO_CODEX_BASE_URL") {
+    if let Some(url) = access.text("OPTIO_CODEX_BASE_URL").filter(|_| !own_address) {
         agent = agent.with_base_url(url);
     }
     match access.secret(MCP_SERVERS) {

@@ -21,6 +21,9 @@ const SETTINGS: [(&str, &str); 3] = [
 /// When a limit resets, it tells as a time of day without a zone. This is the one that is understood.
 const ZONE: &str = "UTC";
 
+/// The folder of its own for a login, and for the sessions of whoever works with it.
+const HOME: &str = "codex";
+
 /// The variable with the key.
 const KEY: &str = "CODEX_API_KEY";
 
@@ -34,6 +37,11 @@ impl Codex {
             command = set(command, key, toml);
         }
         if let Some(url) = &self.base_url {
+            if matches!(self.auth, Auth::Login(_)) {
+                let message =
+                    "a base URL needs an API key: a login with ChatGPT knows its own address";
+                return Err(Error::invalid("codex", message));
+            }
             // a provider of its own: for the built-in one it would first try a WebSocket
             let provider = format!(
                 r#"{{name="optio",base_url={},env_key="{KEY}",wire_api="responses"}}"#,
@@ -84,9 +92,20 @@ impl Codex {
             }
             command = command.args(["resume", &session.0]);
         }
-        if let Auth::ApiKey(key) = &self.auth {
-            command.secret_env.insert(KEY.to_owned(), key.clone());
-        }
+        command = match &self.auth {
+            Auth::Workspace => command,
+            Auth::ApiKey(key) => {
+                command.secret_env.insert(KEY.to_owned(), key.clone());
+                command
+            }
+            // it renews its login and writes it there, for all runs to come
+            Auth::Login(login) => command
+                .env("CODEX_HOME", format!("{}/{HOME}", run.state_dir))
+                .shared_file(
+                    run.state.child(HOME).child("auth.json"),
+                    login.expose().to_owned(),
+                ),
+        };
         Ok(command
             .arg("-") // the prompt is its input
             .env("TZ", ZONE)

@@ -65,6 +65,9 @@ pub enum Auth {
     Workspace,
     /// A key of the OpenAI API, or of the gateway at [`Codex::with_base_url`].
     ApiKey(Secret),
+    /// A login with ChatGPT: what `codex login` leaves in `auth.json`. Codex renews it, and all runs of a workspace share
+    /// what it becomes. It knows its own address, so a base URL is refused with it.
+    Login(Secret),
 }
 
 /// What Codex keeps its own commands from.
@@ -199,12 +202,13 @@ impl Agent for Codex {
         Some(match &self.auth {
             Auth::Workspace => AccountName::unseen(self.name(), "workspace"),
             Auth::ApiKey(key) => AccountName::of(self.name(), "api-key", key),
+            Auth::Login(login) => AccountName::of(self.name(), "login", login),
         })
     }
 
     fn secrets(&self) -> Vec<Secret> {
         let own = match &self.auth {
-            Auth::ApiKey(key) => Some(key),
+            Auth::ApiKey(secret) | Auth::Login(secret) => Some(secret),
             Auth::Workspace => None,
         };
         own.into_iter()
@@ -220,7 +224,8 @@ impl Agent for Codex {
         );
         let credentials = match &self.auth {
             Auth::Workspace => Credentials::NotGiven {
-                remedy: "set CODEX_API_KEY".to_owned(),
+                remedy: "set CODEX_API_KEY, or OPTIO_CODEX_LOGIN to the content of the auth.json that `codex login` leaves"
+                    .to_owned(),
             },
             _ => Credentials::Given,
         };

@@ -79,6 +79,8 @@ fn tool(part: &mut Json<'_>) -> Vec<TranscriptEvent> {
     };
     let mut state = part.take("state");
     let input = state.take("input");
+    // a call that it could not make anything of; its status says that it was completed
+    let is_invalid = name == "invalid";
     let plan = (name == "todowrite")
         .then(|| plan(&input["todos"], "content"))
         .flatten();
@@ -94,7 +96,7 @@ fn tool(part: &mut Json<'_>) -> Vec<TranscriptEvent> {
         TranscriptEvent::ToolResult {
             id,
             output: content(state.take(if is_error { "error" } else { "output" })),
-            failed: is_error || exit_code != 0,
+            failed: is_error || is_invalid || exit_code != 0,
         }
     });
     [Some(call), plan, result].into_iter().flatten().collect()

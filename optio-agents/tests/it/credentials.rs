@@ -45,6 +45,8 @@ fn everybody() -> Vec<Box<dyn Agent>> {
         let agent = agent.with_base_url("https://gateway.example/v1");
         all.push(Box::new(agent.with_mcp_servers(mcp())));
     }
+    let login = codex::Auth::Login(secret());
+    all.push(Box::new(codex::Codex::default().with_auth(login)));
     all.push(Box::new(gemini::Gemini::default()));
     for auth in [
         gemini::Auth::ApiKey(secret()),

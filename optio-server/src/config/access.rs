@@ -11,7 +11,7 @@ use optio_core::{agent::Agent as _, secret::Secret};
 use super::Environment;
 
 /// Variables that hold secrets.
-const SECRETS: [&str; 15] = [
+const SECRETS: [&str; 16] = [
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN", // for a gateway
     "AWS_BEARER_TOKEN_BEDROCK",
@@ -23,6 +23,7 @@ const SECRETS: [&str; 15] = [
     "GOOGLE_API_KEY", // of Vertex AI
     "OPENAI_API_KEY",
     "OPENCODE_AUTH_CONTENT",    // an auth.json of opencode
+    "OPTIO_CODEX_LOGIN",        // an auth.json of Codex
     "OPTIO_GEMINI_LOGIN",       // an oauth_creds.json of Gemini CLI
     "OPTIO_GOOGLE_CREDENTIALS", // the file of a service account, as JSON
     "OPTIO_MCP_SERVERS",        // {"mcpServers": {...}}, for every agent

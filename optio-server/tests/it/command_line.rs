@@ -266,7 +266,7 @@ async fn doctor_tells_of_a_version_that_was_not_tested_and_of_missing_credential
         .collect();
     assert_snapshot!(table.join("\n"), @r#"
     agent claude-code: ok, 2.1.329 (Claude Code) => -
-    agent codex: warn, codex-cli 0.1.0, older than what was tested, which is 0.169.0, without credentials => install Codex, tested with 0.169.0: npm install -g @openai/codex@0.169.0; set CODEX_API_KEY
+    agent codex: warn, codex-cli 0.1.0, older than what was tested, which is 0.169.0, without credentials => install Codex, tested with 0.169.0: npm install -g @openai/codex@0.169.0; set CODEX_API_KEY, or OPTIO_CODEX_LOGIN to the content of the auth.json that `codex login` leaves
     agent copilot: warn, GitHub Copilot CLI 1.0.102, without credentials => set COPILOT_GITHUB_TOKEN, or COPILOT_PROVIDER_BASE_URL and COPILOT_PROVIDER_API_KEY
     agent gemini: warn, 0.99.0, newer than what was tested, which is 0.61.0 => install Gemini CLI, tested with 0.61.0, with Node 20 or later: npm install -g @google/gemini-cli@0.61.0
     "#);

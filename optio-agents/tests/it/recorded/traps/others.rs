@@ -108,6 +108,22 @@ fn opencode_that_got_over_an_error_exits_with_1_and_has_finished() {
 }
 
 #[test]
+fn opencode_says_that_a_call_it_made_nothing_of_was_completed() {
+    let recording = opencode("unknown-tool");
+    let line = recording
+        .stdout
+        .lines()
+        .find(|line| line.contains(r#""tool":"invalid""#));
+    let line = line.unwrap();
+    assert!(line.contains(r#""status":"completed""#));
+    let events = OpenCode::default().read_line(line);
+    let failed = events
+        .iter()
+        .any(|event| matches!(event, TranscriptEvent::ToolResult { failed: true, .. }));
+    assert!(failed, "{events:?}");
+}
+
+#[test]
 fn opencode_has_not_finished_if_its_last_step_called_tools_whatever_the_exit_code() {
     let recording = opencode("perm-ask");
     assert_eq!(recording.status(), ExitStatus::SUCCESS);
