@@ -11,6 +11,7 @@ pub mod codex;
 pub mod command_agent;
 pub mod copilot;
 pub mod gemini;
+mod given;
 mod hum;
 mod json;
 pub mod mcp;

@@ -26,6 +26,8 @@ use optio_core::{
     transcript::TranscriptEvent,
 };
 
+use crate::given;
+
 /// The oldest and the newest version whose real output the tests hold.
 pub const TESTED_VERSIONS: [&str; 2] = ["2.1.197", "2.1.329"];
 
@@ -242,11 +244,7 @@ impl Agent for ClaudeCode {
             | Auth::Bedrock { token: secret, .. } => Some(secret),
             Auth::Workspace | Auth::Vertex { .. } => None,
         };
-        own.into_iter()
-            .chain(self.mcp_servers.iter())
-            .chain(self.program.secret_env.values())
-            .cloned()
-            .collect()
+        given::secrets(own, self.mcp_servers.as_ref(), &self.program)
     }
 
     fn preflight(&self) -> Preflight {

@@ -28,7 +28,7 @@ use optio_core::{
     transcript::TranscriptEvent,
 };
 
-use crate::{hum, price::PriceTable};
+use crate::{given, hum, price::PriceTable};
 
 /// The version whose real output the tests hold.
 pub const TESTED_VERSION: &str = "0.169.0";
@@ -211,11 +211,7 @@ impl Agent for Codex {
             Auth::ApiKey(secret) | Auth::Login(secret) => Some(secret),
             Auth::Workspace => None,
         };
-        own.into_iter()
-            .chain(self.mcp_servers.iter())
-            .chain(self.program.secret_env.values())
-            .cloned()
-            .collect()
+        given::secrets(own, self.mcp_servers.as_ref(), &self.program)
     }
 
     fn preflight(&self) -> Preflight {

@@ -25,7 +25,7 @@ use optio_core::{
     transcript::TranscriptEvent,
 };
 
-use crate::price::PriceTable;
+use crate::{given, price::PriceTable};
 
 /// The oldest and the newest version whose real output the tests hold.
 pub const TESTED_VERSIONS: [&str; 2] = ["1.0.102", "1.0.102"];
@@ -239,11 +239,7 @@ impl Agent for Copilot {
             Auth::Provider { key, .. } => key.as_ref(),
             Auth::Workspace => None,
         };
-        own.into_iter()
-            .chain(self.mcp_servers.iter())
-            .chain(self.program.secret_env.values())
-            .cloned()
-            .collect()
+        given::secrets(own, self.mcp_servers.as_ref(), &self.program)
     }
 
     fn preflight(&self) -> Preflight {

@@ -2,14 +2,15 @@
 
 use std::sync::LazyLock;
 
-use crate::{
-    json::{Json, Wanted, content, count, raw, status, string, text, typed},
-    price::PriceTable,
-};
 use optio_core::{
     failure::ReportedError,
     money::{Usage, Usd},
     transcript::{SessionId, TranscriptEvent, UsageOf},
+};
+
+use crate::{
+    json::{Json, Wanted, content, count, raw, status, string, text, typed},
+    price::PriceTable,
 };
 
 /// What events are made of. What a tool gave back is also there in detail, and as telemetry; that is read over.

@@ -29,7 +29,7 @@ use optio_core::{
     transcript::TranscriptEvent,
 };
 
-use crate::{hum, price::PriceTable};
+use crate::{given, hum, price::PriceTable};
 
 /// The oldest and the newest version whose real output the tests hold.
 pub const TESTED_VERSIONS: [&str; 2] = ["0.61.0", "0.61.0"];
@@ -207,11 +207,7 @@ impl Agent for Gemini {
             Auth::Vertex { credentials, .. } => credentials.as_ref(),
             Auth::Workspace => None,
         };
-        own.into_iter()
-            .chain(self.mcp_servers.iter())
-            .chain(self.program.secret_env.values())
-            .cloned()
-            .collect()
+        given::secrets(own, self.mcp_servers.as_ref(), &self.program)
     }
 
     fn preflight(&self) -> Preflight {

@@ -28,7 +28,7 @@ use optio_core::{
     transcript::{Failed, RunReport, TranscriptEvent},
 };
 
-use crate::price::PriceTable;
+use crate::{given, price::PriceTable};
 
 /// The oldest and the newest version whose real output the tests hold.
 pub const TESTED_VERSIONS: [&str; 2] = ["1.18.33", "1.18.33"];
@@ -303,11 +303,7 @@ impl Agent for OpenCode {
             Auth::Logins(secret) | Auth::Bedrock { token: secret, .. } => vec![secret],
             Auth::Workspace | Auth::Vertex { .. } => Vec::new(),
         };
-        own.into_iter()
-            .chain(self.mcp_servers.iter())
-            .chain(self.program.secret_env.values())
-            .cloned()
-            .collect()
+        given::secrets(own, self.mcp_servers.as_ref(), &self.program)
     }
 
     fn preflight(&self) -> Preflight {

@@ -2,12 +2,13 @@
 
 use std::sync::LazyLock;
 
-use crate::json::{Json, Wanted, content, count, plan, raw, status, string, text, typed};
 use optio_core::{
     failure::ReportedError,
     money::{Usage, Usd},
     transcript::{SessionId, TranscriptEvent, UsageOf},
 };
+
+use crate::json::{Json, Wanted, content, count, plan, raw, status, string, text, typed};
 
 /// What events are made of. What a tool tells beside its output is read over; mostly it is the output again.
 static WANTED: LazyLock<Wanted> = LazyLock::new(|| {

@@ -6,12 +6,13 @@ mod result;
 
 use std::sync::LazyLock;
 
-use crate::json::{Json, Wanted, content, raw, status, string, text, typed};
 use optio_core::{
     clock::Timestamp,
     failure::ReportedError,
     transcript::{PlanItem, SessionId, TranscriptEvent},
 };
+
+use crate::json::{Json, Wanted, content, raw, status, string, text, typed};
 
 /// In the place of a model where the program speaks itself.
 const SYNTHETIC: &str = "<synthetic>";

@@ -268,9 +268,7 @@ impl Optio {
         }
         Ok(command)
     }
-}
 
-impl Optio {
     /// What git is to overlook in worktrees. That of all agents: those of a workspace share its clone.
     fn leftovers(&self) -> Option<String> {
         let agents = self.ports().agents.values();
