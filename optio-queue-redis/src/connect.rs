@@ -148,16 +148,8 @@ impl Redis {
         self.in_time(twice).await
     }
 
-    /// A script, loaded if the server does not know it (any more).
-    pub(crate) async fn run<T: FromRedisValue>(
-        &self,
-        script: &redis::ScriptInvocation<'_>,
-    ) -> Result<T> {
-        let mut connection = self.connection.clone();
-        self.in_time(script.invoke_async(&mut connection)).await
-    }
-
-    /// The same for a script that may run twice: it is tried once more if the connection turns out to be lost.
+    /// A script that may run twice, loaded if the server does not know it (any more): it is tried once more if the
+    /// connection turns out to be lost.
     pub(crate) async fn run_again<T: FromRedisValue>(
         &self,
         script: &redis::ScriptInvocation<'_>,
@@ -172,6 +164,25 @@ impl Redis {
         self.in_time(twice).await
     }
 
+    /// A script that is tried once, and whether another try is worth it if that failed.
+    pub(crate) async fn attempt<T: FromRedisValue>(
+        &self,
+        script: &redis::ScriptInvocation<'_>,
+    ) -> Result<T, (Error, Retry)> {
+        let mut connection = self.connection.clone();
+        let mut retry = Retry::Useless;
+        let once = async {
+            let answer = script.invoke_async(&mut connection).await;
+            answer.inspect_err(|error| {
+                if is_lost(error) {
+                    retry = Retry::Useful;
+                }
+            })
+        };
+        let answer = self.in_time(once).await;
+        answer.map_err(|error| (error, retry))
+    }
+
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, RedisError>>) -> Result<T> {
         let limit = self.options.connect_timeout + self.options.response_timeout;
         match tokio::time::timeout(limit, work).await {
@@ -182,6 +193,15 @@ impl Redis {
             )),
         }
     }
+}
+
+/// Whether what failed may succeed if it is tried again at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// The connection was lost: there may be another one.
+    Useful,
+    /// The server refuses it, or is too slow.
+    Useless,
 }
 
 impl fmt::Debug for Redis {

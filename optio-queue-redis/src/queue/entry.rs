@@ -6,11 +6,12 @@ use optio_core::{
     clock::{Timestamp, elapsed},
     error::{Error, Result},
     id::TaskId,
-    queue::{Job, Waiting},
+    queue::{Claim, Job, Waiting},
     scheduling::{WaitReason, rank},
 };
 use redis::ScriptInvocation;
 
+use super::{batch::Step, names};
 use crate::error::{BACKEND, corrupt};
 
 /// An entry on its way to a script.
@@ -34,6 +35,24 @@ impl Entry {
             delay,
             job: text(job)?,
         })
+    }
+
+    /// The step that puts it into the queue.
+    pub(super) fn push(self, task: TaskId) -> Step {
+        let [repo, score, delay, job] = self.values();
+        Step::new("push", [task.to_string(), repo, score, delay, job])
+    }
+
+    /// The step that gives a slot back and lets it wait again.
+    pub(super) fn release(self, claim: &Claim) -> Step {
+        let [repo, score, delay, job] = self.values();
+        let [task, token] = names(claim);
+        Step::new("release", [task, token, repo, score, delay, job])
+    }
+
+    fn values(self) -> [String; 4] {
+        let (score, delay) = (self.score.to_string(), self.delay.to_string());
+        [self.repo, score, delay, self.job]
     }
 
     pub(super) fn push_to(&self, script: &mut ScriptInvocation<'_>) {

@@ -1,4 +1,5 @@
-//! The queue in Redis. Each call is one script, which is atomic; `state.lua` says what is kept.
+//! The queue in Redis. Each call is a step of a script, which is atomic; `state.lua` says what is kept, and `batch` which
+//! steps go together.
 //!
 //! A claim looks at a few sorted sets however much waits: what is due, by rank, in each repository, and the best of each
 //! repository that has a free slot. Full repositories are not among those, so they are not looked at.
@@ -16,6 +17,7 @@
 //! had set limits is told so, by its next claim or within [`look`](crate::RedisOptions::look) while it waits. The limits
 //! and the entries come back from the store, by the engine.
 
+mod batch;
 mod entry;
 mod scripts;
 
@@ -36,21 +38,23 @@ use optio_core::{
 use redis::{Script, ScriptInvocation};
 use tokio::sync::watch;
 
-use self::entry::Entry;
+use self::{
+    batch::{Answer, Batches, Step, TOGETHER, Twice},
+    entry::Entry,
+};
 use crate::{
     connect::Redis,
     error::BACKEND,
     listener::{Heard, Listener},
 };
 
-/// How many entries are put in, or looked for, in one step.
-const PUSHED_AT_ONCE: usize = 200;
 /// How often another priority is tried again when the entry was replaced meanwhile.
 const MAX_RACES: usize = 16;
 
 /// A [`Queue`] that many processes share.
 pub struct RedisQueue {
     redis: Redis,
+    batches: Batches,
     clock: Arc<dyn Clock>,
     keys: String,
     /// Goes up when there may be something new.
@@ -73,6 +77,7 @@ impl RedisQueue {
         });
         Self {
             redis: redis.clone(),
+            batches: Batches::start(redis, &keys),
             clock,
             keys,
             wakes,
@@ -85,21 +90,13 @@ impl RedisQueue {
         script.key(self.keys.as_str())
     }
 
-    /// Runs a script that answers whether the claim still held.
-    async fn with_claim(&self, claim: &Claim, script: &ScriptInvocation<'_>) -> Result<()> {
-        match self.redis.run_again(script).await? {
-            1 => Ok(()),
-            _ => Err(void(claim)),
+    /// Carries out a step whose answer is whether the claim still held.
+    async fn with_claim(&self, claim: &Claim, step: Step) -> Result<()> {
+        match self.batches.one(step, Twice::Harmless).await? {
+            Answer::Done => Ok(()),
+            Answer::Void => Err(void(claim)),
+            other => Err(failed(other)),
         }
-    }
-
-    /// The script with the task and the token of a claim.
-    fn about<'a>(&self, claim: &Claim, script: &'a Script) -> ScriptInvocation<'a> {
-        let mut script = self.script(script);
-        script
-            .arg(claim.job().task.to_string())
-            .arg(claim.token().to_string());
-        script
     }
 
     fn generation(&self) -> String {
@@ -109,13 +106,30 @@ impl RedisQueue {
             .clone()
     }
 
-    /// What a claim came to: the job, nothing, or a word that says why not.
-    fn claimed(answer: Option<&str>, worker: &WorkerId, token: u64) -> Result<Option<Claim>> {
+    /// What came of a step that claims.
+    fn claimed(answer: Answer, worker: &WorkerId, token: u64) -> Result<Option<Claim>> {
         match answer {
-            None => Ok(None),
-            Some("lost") => Err(lost()),
-            Some(job) => Ok(Some(Claim::new(entry::job(job)?, worker.clone(), token))),
+            Answer::Job(job) => Ok(Some(Claim::new(entry::job(&job)?, worker.clone(), token))),
+            Answer::Nothing => Ok(None),
+            Answer::Lost => Err(lost()),
+            other => Err(failed(other)),
         }
+    }
+}
+
+/// The task and the token of a claim, by which a step finds it.
+fn names(claim: &Claim) -> [String; 2] {
+    [claim.job().task.to_string(), claim.token().to_string()]
+}
+
+/// The error of a step that did not work.
+fn failed(answer: Answer) -> Error {
+    match answer {
+        Answer::Failed(reason) => Error::unavailable(BACKEND, reason),
+        other => Error::corrupt(
+            BACKEND,
+            format!("the server answers {other:?} out of place"),
+        ),
     }
 }
 
@@ -139,43 +153,51 @@ impl Queue for RedisQueue {
         self.push_all(vec![job]).await
     }
 
-    /// Some hundred in each step, for the server does nothing else meanwhile.
+    /// Some hundred in each script, for the server does nothing else meanwhile.
     async fn push_all(&self, jobs: Vec<Job>) -> Result<()> {
         let now = self.clock.now();
-        for jobs in jobs.chunks(PUSHED_AT_ONCE) {
-            let mut script = self.script(&scripts::PUSH_ALL);
+        for jobs in jobs.chunks(TOGETHER) {
+            let mut steps = Vec::with_capacity(jobs.len());
             for job in jobs {
-                script.arg(job.task.to_string());
-                Entry::new(job, now)?.push_to(&mut script);
+                steps.push(Entry::new(job, now)?.push(job.task));
             }
-            self.redis.run_again::<u8>(&script).await?;
+            for answer in self.batches.all(steps, Twice::Harmless).await? {
+                if answer != Answer::Done {
+                    return Err(failed(answer));
+                }
+            }
         }
         Ok(())
     }
 
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
         let token = self.clock.random();
-        let mut script = self.script(&scripts::CLAIM);
-        script
-            .arg(&worker.0)
-            .arg(token.to_string())
-            .arg(millis(lease))
-            .arg(self.generation());
-        let answer: Option<String> = self.redis.run(&script).await?;
-        Self::claimed(answer.as_deref(), worker, token)
+        let values = [
+            worker.0.clone(),
+            token.to_string(),
+            millis(lease).to_string(),
+            self.generation(),
+        ];
+        let step = Step::new("claim", values);
+        let answer = self.batches.one(step, Twice::Harmful).await?;
+        Self::claimed(answer, worker, token)
     }
 
     async fn complete_and_claim(&self, claim: Claim, lease: Duration) -> Result<Option<Claim>> {
         let token = self.clock.random();
-        let mut script = self.about(&claim, &scripts::COMPLETE_AND_CLAIM);
-        script
-            .arg(&claim.worker().0)
-            .arg(token.to_string())
-            .arg(millis(lease))
-            .arg(self.generation());
-        match self.redis.run::<Option<String>>(&script).await {
-            Ok(Some(answer)) if answer == "void" => Err(void(&claim)),
-            Ok(answer) => Self::claimed(answer.as_deref(), claim.worker(), token),
+        let [task, held_by] = names(&claim);
+        let values = [
+            task,
+            held_by,
+            claim.worker().0.clone(),
+            token.to_string(),
+            millis(lease).to_string(),
+            self.generation(),
+        ];
+        let step = Step::new("next", values);
+        match self.batches.one(step, Twice::Harmful).await {
+            Ok(Answer::Void) => Err(void(&claim)),
+            Ok(answer) => Self::claimed(answer, claim.worker(), token),
             // its answer may have been on the way, so it is not asked again; giving the slot back is
             Err(error) => match self.complete(claim).await {
                 Ok(()) => Ok(None),
@@ -204,14 +226,14 @@ impl Queue for RedisQueue {
     }
 
     async fn renew(&self, claim: &Claim, lease: Duration) -> Result<()> {
-        let mut script = self.about(claim, &scripts::RENEW);
-        script.arg(millis(lease));
-        self.with_claim(claim, &script).await
+        let [task, token] = names(claim);
+        let values = [task, token, millis(lease).to_string()];
+        self.with_claim(claim, Step::new("renew", values)).await
     }
 
     async fn complete(&self, claim: Claim) -> Result<()> {
-        let script = self.about(&claim, &scripts::COMPLETE);
-        self.with_claim(&claim, &script).await
+        let step = Step::new("complete", names(&claim));
+        self.with_claim(&claim, step).await
     }
 
     async fn release(&self, claim: Claim, not_before: Option<Timestamp>) -> Result<()> {
@@ -219,9 +241,8 @@ impl Queue for RedisQueue {
             not_before,
             ..claim.job().clone()
         };
-        let mut script = self.about(&claim, &scripts::RELEASE);
-        Entry::new(&job, self.clock.now())?.push_to(&mut script);
-        self.with_claim(&claim, &script).await
+        let step = Entry::new(&job, self.clock.now())?.release(&claim);
+        self.with_claim(&claim, step).await
     }
 
     async fn remove(&self, task: TaskId) -> Result<()> {
@@ -318,7 +339,7 @@ impl Queue for RedisQueue {
 
     async fn missing(&self, tasks: &[TaskId]) -> Result<Vec<TaskId>> {
         let mut missing = Vec::new();
-        for tasks in tasks.chunks(PUSHED_AT_ONCE) {
+        for tasks in tasks.chunks(TOGETHER) {
             let mut script = self.script(&scripts::MISSING);
             for task in tasks {
                 script.arg(task.to_string());

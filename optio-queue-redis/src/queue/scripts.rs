@@ -15,17 +15,12 @@ macro_rules! scripts {
 
 scripts! {
     ADOPT = "adopt.lua"
-    CLAIM = "claim.lua"
+    BATCH = "batch.lua"
     CLAIMED = "claimed.lua"
-    COMPLETE = "complete.lua"
-    COMPLETE_AND_CLAIM = "complete_and_claim.lua"
     LIMIT = "limit.lua"
     LOOK = "look.lua"
     MISSING = "missing.lua"
-    PUSH_ALL = "push_all.lua"
-    RELEASE = "release.lua"
     REMOVE = "remove.lua"
-    RENEW = "renew.lua"
     REPRIORITISE = "reprioritise.lua"
     WAITING = "waiting.lua"
 }

@@ -83,77 +83,123 @@ local function at_latest(set, moment, task)
   end
 end
 
--- Makes `heads` agree with what is due and at work in a repository, where `more` claims than before are held now.
-local function refresh(repo, more)
-  local key = REPO .. repo
-  local counts = call('HMGET', key, 'head', 'work', 'limit')
-  local before, work, most = counts[1], tonumber(counts[2] or 0), tonumber(counts[3])
-  if not most then
-    local _, each = limits()
-    most = each
+local seen, stale, claims = {}, {}, nil
+
+-- What is known of a repository: read once, changed here, written back at the end of the script.
+local function of(repo)
+  local known = seen[repo]
+  if not known then
+    local read = call('HMGET', REPO .. repo, 'head', 'work', 'limit')
+    known = { head = read[1], work = tonumber(read[2] or 0), limit = tonumber(read[3]) }
+    seen[repo] = known
   end
-  local had_room = work < most
-  if more then
-    work = work + more
-    if work > 0 then
-      call('HSET', key, 'work', work)
-    else
-      call('HDEL', key, 'work')
+  return known
+end
+
+-- Whether a repository has a free slot.
+local function has_room(known)
+  local _, each = limits()
+  return known.work < (known.limit or each)
+end
+
+-- What stands first in a repository may be another one by now.
+local function touch(repo)
+  stale[repo] = true
+end
+
+-- Makes `heads` agree with what is due and at work in all repositories where something has changed.
+local function refresh()
+  for repo in pairs(stale) do
+    local known, first = of(repo), {}
+    if has_room(known) then
+      first = call('ZRANGE', DUE .. repo, 0, 0, 'WITHSCORES')
+      if not first[1] then
+        call('SREM', REPOS, repo)
+        known.offered = false
+      end
     end
-    if more < 0 and had_room then
-      return -- what stood first there still does
+    local head = first[1] or false
+    if known.head ~= head then
+      if known.head then
+        call('ZREM', HEADS, known.head)
+      end
+      if head then
+        call('ZADD', HEADS, first[2], head)
+      end
+      known.head, known.changed = head, true
     end
   end
-  local first = {}
-  if work < most then
-    first = call('ZRANGE', DUE .. repo, 0, 0, 'WITHSCORES')
-    if not first[1] then
-      call('SREM', REPOS, repo)
+  stale = {}
+end
+
+-- Writes back what is known of the repositories.
+local function write_back()
+  refresh()
+  for repo, known in pairs(seen) do
+    if known.changed then
+      local set, gone = {}, {}
+      for _, field in ipairs({ 'head', 'work' }) do
+        local value = known[field]
+        if value and value ~= 0 then
+          table.insert(set, field)
+          table.insert(set, value)
+        else
+          table.insert(gone, field)
+        end
+      end
+      if set[1] then
+        call('HSET', REPO .. repo, unpack(set))
+      end
+      if gone[1] then
+        call('HDEL', REPO .. repo, unpack(gone))
+      end
+      known.changed = false
     end
-  end
-  local head = first[1] or false
-  if before == head then
-    return
-  end
-  if before then
-    call('ZREM', HEADS, before)
-  end
-  if head then
-    call('ZADD', HEADS, first[2], head)
-    call('HSET', key, 'head', head)
-  else
-    call('HDEL', key, 'head')
   end
 end
 
--- Puts an entry that is in no place where it belongs. Returns its repository, which is to be refreshed, if it is due.
+-- How many more claims than before a repository has.
+local function work(repo, more)
+  local known = of(repo)
+  local had_room = has_room(known)
+  known.work, known.changed = math.max(known.work + more, 0), true
+  if had_room ~= has_room(known) then
+    touch(repo)
+  end
+end
+
+-- How many claims there are.
+local function claimed()
+  claims = claims or call('HLEN', HELD)
+  return claims
+end
+
+-- Puts an entry that is in no place where it belongs.
 local function put(task, entry)
   changed = true
   if call('HEXISTS', HELD, task) == 1 then
-    return nil -- it stands behind the claim
+    return -- it stands behind the claim
   end
   local repo, score, due = parts(entry)
   if tonumber(due) > now then
     at_latest(DELAYED, tonumber(due), task)
-    return nil
+    return
   end
   call('ZADD', DUE .. repo, score, task)
-  return repo
-end
-
--- A repository has something due.
-local function offer(repo)
-  call('SADD', REPOS, repo)
-  refresh(repo)
+  local known = of(repo)
+  if not known.offered then
+    call('SADD', REPOS, repo)
+    known.offered = true
+  end
+  touch(repo)
 end
 
 -- Finds the place of an entry that is in none.
 local function settle(task)
   changed = true
   local entry = call('HGET', ENTRIES, task)
-  local repo = entry and put(task, entry)
-  if repo then
-    offer(repo)
+  if entry then
+    put(task, entry)
   end
 end
 
@@ -163,8 +209,8 @@ local function wait_again(task, entry)
   settle(task)
 end
 
--- Takes a waiting entry out; its repository is to be refreshed. Returns both, and the job.
-local function pick(task)
+-- Takes a waiting entry out. Returns it, its repository and its job.
+local function take(task)
   local entry = call('HGET', ENTRIES, task)
   if not entry then
     return false
@@ -175,23 +221,21 @@ local function pick(task)
     call('ZREM', DELAYED, task)
   end
   call('ZREM', DUE .. repo, task)
-  return entry, repo, job
-end
-
--- Takes a waiting entry out.
-local function take(task)
-  local entry, repo = pick(task)
-  if entry then
-    refresh(repo)
+  local known = of(repo)
+  if known.head == task then
+    call('ZREM', HEADS, task)
+    known.head, known.changed = false, true
+    touch(repo)
   end
-  return entry
+  return entry, repo, job
 end
 
 -- Takes a slot.
 local function hold(task, repo, entry, worker, token, lease)
-  call('HSET', HELD, task, table.concat({ token, #worker, worker, entry }, '|'))
+  local new = call('HSET', HELD, task, table.concat({ token, #worker, worker, entry }, '|'))
+  claims = claims and claims + new
   at_latest(LEASES, now + lease, task)
-  refresh(repo, 1)
+  work(repo, 1)
 end
 
 -- Gives a slot back. The claim is what stands in `held`, read before.
@@ -201,10 +245,11 @@ local function let_go(task, claim)
     return false
   end
   changed = true
-  call('HDEL', HELD, task)
+  local gone = call('HDEL', HELD, task)
+  claims = claims and claims - gone
   local _, _, entry = claim_parts(claim)
   local repo = parts(entry)
-  refresh(repo, -1)
+  work(repo, -1)
   return entry
 end
 
@@ -217,24 +262,33 @@ end
 -- The task that is next, if the limits allow one.
 local function best()
   local most = limits()
-  if call('HLEN', HELD) >= most then
+  if claimed() >= most then
     return false
   end
+  refresh()
   return call('ZRANGE', HEADS, 0, 0)[1] or false
 end
 
+local current
+
 -- Whether everything was lost since somebody was told this generation; '' if nobody was.
 local function lost(generation)
-  return generation ~= '' and call('GET', GENERATION) ~= generation
+  if generation == '' then
+    return false
+  end
+  current = current or call('GET', GENERATION) or ''
+  return current ~= generation
 end
 
 -- Takes out what stands first and has no entry: a server that evicts keys may have lost that. Nothing says whose it was.
 local function forget(task)
   call('ZREM', HEADS, task)
   for _, repo in ipairs(call('SMEMBERS', REPOS)) do
-    if call('HGET', REPO .. repo, 'head') == task then
+    local known = of(repo)
+    if known.head == task then
       call('ZREM', DUE .. repo, task)
-      refresh(repo)
+      known.head, known.changed = false, true
+      touch(repo)
     end
   end
 end
@@ -243,7 +297,7 @@ end
 local function claim_best(worker, token, lease)
   local task = best()
   while task do
-    local entry, repo, job = pick(task)
+    local entry, repo, job = take(task)
     if entry then
       hold(task, repo, entry, worker, token, tonumber(lease))
       return job
@@ -257,6 +311,7 @@ end
 -- Tells who waits, if there is something in it for them: something to claim, or an earlier moment to look again. The
 -- counter starts at the time of day, so it does not repeat itself when everything was lost.
 local function finish(answer)
+  write_back()
   if changed and call('INCR', CHANGES) == 1 then
     call('SET', CHANGES, whole(now * 1000))
   end
@@ -291,4 +346,5 @@ if deadline_before and deadline_before <= now then
     end
     tasks = over(LEASES)
   end
+  write_back() -- who only looks reads what is stored
 end
