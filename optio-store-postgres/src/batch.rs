@@ -3,7 +3,7 @@
 //! First all of them are tried together, a statement for all steps of one kind. If any step does not fit they are done
 //! over in ever smaller groups, each in a savepoint, until those that do not fit stand alone.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use sqlx::PgConnection;
 
@@ -12,7 +12,7 @@ use optio_core::{Error, Result};
 use crate::{
     error::{is_lost, is_passing, is_taken, unwritable},
     op::{Key, Kind, Op},
-    statement,
+    statement::{self, Shared},
     writer::{Job, run},
 };
 
@@ -199,9 +199,11 @@ struct Wave<'a> {
 
 impl<'a> Wave<'a> {
     fn takes(&self, op: &Op) -> bool {
-        op.key
-            .and_then(|key| self.touched.get(&key))
-            .is_none_or(|before| *before < op.kind)
+        let before = op.key.and_then(|key| self.touched.get(&key));
+        before.is_none_or(|before| {
+            let shared = Shared::of(*before);
+            *before < op.kind && (shared.is_none() || shared != Shared::of(op.kind))
+        })
     }
 
     fn add(&mut self, op: &'a Op) {
@@ -215,17 +217,46 @@ impl<'a> Wave<'a> {
     /// Carries out what has been added. False if something did not fit.
     async fn flush(&mut self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         self.touched.clear();
+        // replicas that lock rows in one order do not wait for each other in a circle; what has no key keeps its own
+        // order
         for (ops, kind) in self.by_kind.iter_mut().zip(Kind::ALL) {
-            // replicas that lock rows in one order do not wait for each other in a circle; what has no key keeps its
-            // own order
             if kind < Kind::LogFollows {
                 ops.sort_by_key(|op| op.key);
             }
-            if !ops.is_empty() && !statement::carry_out(connection, kind, ops).await? {
+        }
+        for kind in Kind::ALL {
+            if !self.carry_out(connection, kind).await? {
                 return Ok(false);
             }
-            ops.clear();
         }
         Ok(true)
+    }
+
+    /// Carries out the steps of this kind, and of those that share their statement with them.
+    async fn carry_out(
+        &mut self,
+        connection: &mut PgConnection,
+        kind: Kind,
+    ) -> Result<bool, sqlx::Error> {
+        let shared = Shared::of(kind).filter(|shared| shared.kinds().first() == Some(&kind));
+        if let Some(shared) = shared {
+            let parts: Vec<Vec<&Op>> = shared.kinds().iter().map(|kind| self.take(*kind)).collect();
+            if parts.iter().filter(|ops| !ops.is_empty()).count() > 1 {
+                return statement::carry_out_shared(connection, shared, &parts).await;
+            }
+            for (ops, kind) in parts.into_iter().zip(shared.kinds()) {
+                if !ops.is_empty() {
+                    return statement::carry_out(connection, *kind, &ops).await;
+                }
+            }
+            return Ok(true);
+        }
+        let ops = self.take(kind);
+        Ok(ops.is_empty() || statement::carry_out(connection, kind, &ops).await?)
+    }
+
+    fn take(&mut self, kind: Kind) -> Vec<&'a Op> {
+        let ops = self.by_kind.get_mut(kind as usize);
+        ops.map(mem::take).unwrap_or_default()
     }
 }

@@ -3,7 +3,7 @@
 //! A query over tasks is led by the one of its conditions that leaves the fewest rows, which is written so that Postgres
 //! has no choice: what the planner believes about tables that grow by the second must not decide how long a page takes.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use sqlx::{
     AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _,
@@ -159,6 +159,9 @@ pub(crate) fn tasks(query: &TaskQuery) -> Query {
         format!(" LIMIT {}", values.add(Cell::limit(limit)))
     });
     let mut states = query.states.clone();
+    if states.is_empty() && query.repo.is_some() {
+        states.extend(StateName::ALL); // which is how the index finds those of a repository
+    }
     states.sort_unstable();
     states.dedup();
     let states: Vec<String> = states
@@ -179,16 +182,17 @@ pub(crate) fn tasks(query: &TaskQuery) -> Query {
             )
         }
         None if states.is_empty() => format!("{}{} {ordered}", select::<Task>(), clause(&rest)),
-        // a page of each state, in the order of the index, and the page of those
+        // a page of each state, and the page of those
         None => {
-            let pages: Vec<String> = states
-                .iter()
-                .map(|state| {
-                    let mut conditions = vec![state.clone()];
-                    conditions.extend_from_slice(&rest);
+            let page = |state: &String| {
+                if query.repo.is_some() || query.limit.is_none() {
+                    let conditions = [slice::from_ref(state), &rest].concat();
                     format!("(SELECT id FROM tasks{} {ordered})", clause(&conditions))
-                })
-                .collect();
+                } else {
+                    page_over_repos(state, &rest, &ordered)
+                }
+            };
+            let pages: Vec<String> = states.iter().map(page).collect();
             format!(
                 "WITH page AS MATERIALIZED (SELECT id FROM ({}) AS pages {ordered}) \
                  SELECT {columns}, body FROM page JOIN tasks USING (id) ORDER BY id {order}",
@@ -197,6 +201,21 @@ pub(crate) fn tasks(query: &TaskQuery) -> Query {
         }
     };
     Query::new(sql, values.0)
+}
+
+/// A page of the tasks in one state, of whatever repository. The index holds them repository by repository, for one that
+/// holds them all in a row would be another one to change whenever a task changes its state: so it is a page of each
+/// repository that has any, which are found by jumping from one to the next, and the page of those.
+fn page_over_repos(state: &str, rest: &[String], ordered: &str) -> String {
+    let mut conditions = vec![state.to_owned(), "tasks.repo = these.repo".to_owned()];
+    conditions.extend_from_slice(rest);
+    let next = format!("SELECT repo FROM tasks WHERE {state}");
+    format!(
+        "(WITH RECURSIVE these AS (({next} ORDER BY repo LIMIT 1) \
+         UNION ALL SELECT ({next} AND repo > these.repo ORDER BY repo LIMIT 1) FROM these WHERE these.repo IS NOT NULL) \
+         SELECT paged.id FROM these CROSS JOIN LATERAL (SELECT id FROM tasks{} {ordered}) AS paged {ordered})",
+        clause(&conditions)
+    )
 }
 
 /// The conditions that leave only a few tasks, whatever the others say.

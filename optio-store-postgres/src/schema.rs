@@ -50,6 +50,7 @@ fn migrator() -> Migrator {
         migration(1, "first", include_str!("schema/0001_first.sql")),
         migration(2, "pauses", include_str!("schema/0002_pauses.sql")),
         migration(3, "batches", include_str!("schema/0003_batches.sql")),
+        migration(4, "states", include_str!("schema/0004_states.sql")),
     ])
 }
 

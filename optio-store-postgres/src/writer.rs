@@ -113,11 +113,18 @@ pub(crate) async fn write(
         let mut batch = Vec::new();
         tokio::select! {
             biased;
-            taken = jobs.recv_many(&mut batch, BATCH) => if taken == 0 { break },
+            taken = jobs.recv_many(&mut batch, 1) => if taken == 0 { break },
             () = closing.cancelled(), if !jobs.is_closed() => {
                 jobs.close(); // what waits already is still carried out
                 continue;
             }
+        }
+        // whoever was woken together with the first one hands in its commit now
+        tokio::task::yield_now().await;
+        while batch.len() < BATCH
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.push(job);
         }
         let writers = writers.clone();
         under_way.spawn(async move { carry_out(&writers, batch).await });
@@ -222,15 +229,7 @@ async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<
     batch::take_turns(connection, jobs)
         .await
         .map_err(Failure::Undone)?;
-    // one that stands alone needs no savepoint, and is tried in its own order, for the reason if it fails
-    if let [job] = jobs {
-        if !batch::single(connection, job)
-            .await
-            .map_err(Failure::Undone)?
-        {
-            return run(connection, "ROLLBACK").await.map_err(Failure::Undone);
-        }
-    } else if !batch::at_once(connection, jobs)
+    if !batch::at_once(connection, jobs)
         .await
         .map_err(Failure::Undone)?
     {
@@ -239,9 +238,19 @@ async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<
         batch::take_turns(connection, jobs)
             .await
             .map_err(Failure::Undone)?;
-        batch::one_by_one(connection, jobs)
-            .await
-            .map_err(Failure::Undone)?;
+        // one that stands alone needs no savepoint, and is tried in its own order, for the reason
+        if let [job] = jobs {
+            if !batch::single(connection, job)
+                .await
+                .map_err(Failure::Undone)?
+            {
+                return run(connection, "ROLLBACK").await.map_err(Failure::Undone);
+            }
+        } else {
+            batch::one_by_one(connection, jobs)
+                .await
+                .map_err(Failure::Undone)?;
+        }
     }
     run(connection, "COMMIT").await.map_err(|error| {
         if is_lost(&error) {

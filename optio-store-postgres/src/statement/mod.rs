@@ -1,5 +1,6 @@
 //! The statements that carry steps out, each for any number of rows at once: a column of values travels as one array.
 
+mod shared;
 mod take_over;
 
 use std::{
@@ -19,6 +20,8 @@ use crate::{
     op::{Kind, Op},
     record::Record,
 };
+
+pub(crate) use self::shared::{Shared, carry_out_shared};
 
 /// Whether each row must have found what it looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,14 +313,24 @@ async fn execute(
     ops: &[&Op],
 ) -> Result<u64, sqlx::Error> {
     let mut arguments = PgArguments::default();
-    for (n, column) in statement.columns.iter().enumerate() {
-        let cells = ops.iter().map(|op| op.cells.get(n).unwrap_or(&Cell::Null));
-        Cell::bind_column(*column, cells, &mut arguments)?;
-    }
+    bind(statement, ops, &mut arguments)?;
     let done = sqlx::query_with(AssertSqlSafe(Arc::clone(&statement.sql)), arguments)
         .execute(connection)
         .await?;
     Ok(done.rows_affected())
+}
+
+/// Fills in the rows of some steps, column by column.
+fn bind(
+    statement: &Statement,
+    ops: &[&Op],
+    arguments: &mut PgArguments,
+) -> Result<(), sqlx::Error> {
+    for (n, column) in statement.columns.iter().enumerate() {
+        let cells = ops.iter().map(|op| op.cells.get(n).unwrap_or(&Cell::Null));
+        Cell::bind_column(*column, cells, arguments)?;
+    }
+    Ok(())
 }
 
 /// Every statement text, to look at their plans.
@@ -327,5 +340,6 @@ pub(crate) fn texts() -> Vec<Arc<str>> {
         .iter()
         .map(|statement| Arc::clone(&statement.sql))
         .chain([take_over::WRITE.into()])
+        .chain(shared::texts())
         .collect()
 }

@@ -16,6 +16,7 @@ use crate::{PostgresStore, schema};
 const FILLED: &[&[&str]] = &[
     &[include_str!("rows/0001.sql")],
     &[include_str!("rows/0001.sql"), include_str!("rows/0002.sql")],
+    &[include_str!("rows/0003.sql")],
 ];
 
 #[tokio::test]

@@ -216,15 +216,15 @@ async fn each_kind_of_query_uses_the_index_made_for_it() {
     for (query, index) in [
         (
             query::tasks(&page_of(&[StateName::Failed, StateName::Completed], None)),
-            "Index Only Scan using tasks_by_state",
+            "Index Only Scan using tasks_by_state_and_repo",
         ),
         (
             query::tasks(&page_of(&[StateName::Queued], repo)),
-            "Index Only Scan using tasks_by_repo_and_state",
+            "Index Only Scan using tasks_by_state_and_repo",
         ),
         (
             query::tasks(&page_of(&[], repo)),
-            "Index Scan using tasks_by_repo",
+            "Index Only Scan using tasks_by_state_and_repo",
         ),
         (
             query::tasks(&TaskQuery {
@@ -256,7 +256,10 @@ async fn each_kind_of_query_uses_the_index_made_for_it() {
             query::old_logs(Timestamp::UNIX_EPOCH, 10),
             "Index Scan using runs_with_log_by_end",
         ),
-        (query::counts(), "Index Only Scan using tasks_by_state"),
+        (
+            query::counts(),
+            "Index Only Scan using tasks_by_state_and_repo",
+        ),
         (
             Query::new(claim::CLAIM, []),
             "Index Scan using outbox_pkey on outbox",
