@@ -177,7 +177,8 @@ pub enum Write {
     ForgetWorkspace(WorkspaceId, u64),
     /// Log entries of a run of this task, following on without a gap from what is stored. `Conflict` otherwise.
     Log(TaskId, Vec<LogEntry>),
-    /// Removes the log of a run that has ended, or its beginning.
+    /// Removes the log of a run that has ended, or its beginning. `Conflict` if the run is live once the writes before it
+    /// are made: whoever follows it stands on what is stored of its log.
     RemoveLog(RemovedLog),
     /// A line of a task's history.
     Audit(Audit),

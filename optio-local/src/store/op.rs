@@ -51,6 +51,7 @@ pub(super) enum Kind {
     Lift,
     LogFollows,
     LogEntry,
+    HasEnded,
     TrimLog,
     LogNotice,
     LogRemoved,
@@ -61,7 +62,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 30] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::Guard,
         Self::TicketIsNew,
         Self::NewTask,
@@ -85,6 +86,7 @@ impl Kind {
         Self::Lift,
         Self::LogFollows,
         Self::LogEntry,
+        Self::HasEnded,
         Self::TrimLog,
         Self::LogNotice,
         Self::LogRemoved,
@@ -273,6 +275,8 @@ fn plan_removal(removed: &RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
         Cell::Id(removed.task.as_uuid()),
         Cell::Int(removed.number.into()),
     ];
+    // with its key: a run that ends in the same commit ends before or after it, as the commit says
+    ops.push(by_id(Kind::HasEnded, Run::TABLE, removed.run.as_uuid()));
     let mut push = |kind, cells: Vec<Cell>| {
         let key = None;
         ops.push(Op { kind, key, cells });
@@ -351,6 +355,7 @@ impl Op {
             }
             Kind::TicketIsNew => "has a task already",
             Kind::LiveRuns => "would have more live runs than there may be",
+            Kind::HasEnded => "has not ended, and its log is kept until it has",
             Kind::LogFollows | Kind::LogEntry => {
                 "has a log that does not end right before these entries"
             }
@@ -372,9 +377,12 @@ impl Op {
             };
         };
         let text = match self.kind {
-            Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver | Kind::LogRemoved => {
-                Run::id_text
-            }
+            Kind::Guard
+            | Kind::NewRun
+            | Kind::Run
+            | Kind::TakeOver
+            | Kind::HasEnded
+            | Kind::LogRemoved => Run::id_text,
             Kind::NewRepo | Kind::Repo | Kind::LiveRuns => Repo::id_text,
             Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,

@@ -1,9 +1,9 @@
 //! The steps that append to a log and take from it.
 
-use optio_core::{Error, Result, id::TaskId, store::RemovedLog, transcript::LogEntry};
+use optio_core::{Error, Result, id::TaskId, run::Run, store::RemovedLog, transcript::LogEntry};
 
-use super::{Kind, Op};
-use crate::{BACKEND, cell::Cell, log};
+use super::{Kind, Op, by_id};
+use crate::{BACKEND, cell::Cell, log, record::Record as _};
 
 /// How many log entries a row holds at most: what is read is read as a whole.
 const LARGEST_BATCH: usize = 512;
@@ -47,7 +47,8 @@ pub(super) fn append(task: TaskId, entries: &[LogEntry], ops: &mut Vec<Op>) -> R
 
 /// Takes the beginning of a log away, and puts a notice in its place.
 pub(super) fn remove(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
-    let run = Cell::Id(removed.run.as_uuid());
+    // with its key: a run that ends in the same commit ends before or after it, as the commit says
+    ops.push(by_id(Kind::HasEnded, Run::TABLE, removed.run.as_uuid()));
     let log = [
         Cell::Id(removed.task.as_uuid()),
         Cell::Int(removed.number.into()),
@@ -57,7 +58,6 @@ pub(super) fn remove(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
         ops.push(Op { kind, key, cells });
     };
     let through = Cell::count(removed.through.unwrap_or(u64::MAX));
-    push(Kind::HasEnded, vec![run.clone()]);
     push(Kind::TrimLog, [&log[..], &[through]].concat());
     if let Some(notice) = removed.notice {
         let at = Cell::count(notice.cursor.seq);
@@ -65,7 +65,7 @@ pub(super) fn remove(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
         push(Kind::LogNotice, [&log[..], &rest].concat());
     }
     if removed.through.is_none() {
-        push(Kind::LogRemoved, vec![run]);
+        push(Kind::LogRemoved, vec![Cell::Id(removed.run.as_uuid())]);
     }
     Ok(())
 }

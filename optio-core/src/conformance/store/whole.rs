@@ -4,9 +4,10 @@ use super::Store;
 use crate::{
     conformance::{refused, sample},
     error::ErrorKind::{Conflict, Invalid},
+    id::RunId,
     run::RunPhase,
-    store::{Commit, RunQuery, TaskQuery, Write},
-    transcript::LogCursor,
+    store::{Commit, RemovedLog, RunQuery, TaskQuery, Write},
+    transcript::{LogCursor, LogEntry},
 };
 
 /// Each kind of write is taken back if a later one in the same commit fails.
@@ -115,6 +116,7 @@ fn good_writes() -> Vec<Write> {
         Write::Workspace(sample::workspace(3)),
         Write::ForgetWorkspace(sample::workspace_id(2), 1),
         Write::Log(sample::task_id(1), vec![sample::log_entry(1, 2, "more")]),
+        remove_log_of(sample::run_id(9)),
         Write::Audit(sample::audit(1, "more")),
         Write::Outbox(sample::outbox(2)),
         Write::Postponed(sample::outbox_id(1), sample::at(1_000)),
@@ -153,8 +155,20 @@ fn bad_writes() -> Vec<(Write, crate::error::ErrorKind)> {
             ),
             Conflict,
         ),
+        (remove_log_of(sample::run_id(1)), Conflict),
         (Write::Outbox(sample::outbox(1)), Conflict),
     ]
+}
+
+/// Removes the log of the first task, and says that it was that of this run.
+fn remove_log_of(run: RunId) -> Write {
+    Write::RemoveLog(RemovedLog {
+        run,
+        task: sample::task_id(1),
+        number: 1,
+        through: Some(1),
+        notice: Some(LogEntry::removed(1, sample::at(100))),
+    })
 }
 
 /// All that can be read of a store without changing it.

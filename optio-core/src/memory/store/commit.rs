@@ -127,7 +127,7 @@ impl State {
                 Ok(self.set(|state| &mut state.pauses, account, None))
             }
             Write::Log(task, entries) => self.append(task, entries),
-            Write::RemoveLog(removed) => Ok(self.remove_log(removed)),
+            Write::RemoveLog(removed) => self.remove_log(removed),
             Write::Audit(audit) => {
                 let task = audit.task;
                 self.history.entry(task).or_default().push(audit);
@@ -232,20 +232,25 @@ impl State {
         }
     }
 
-    fn remove_log(&mut self, removed: RemovedLog) -> Undo {
+    fn remove_log(&mut self, removed: RemovedLog) -> Result<Undo> {
         let (run, task) = (removed.run, removed.task);
+        if self.runs.get(&run).is_some_and(Run::is_live) {
+            return Err(conflict(format!(
+                "{run} has not ended, and its log is kept until it has"
+            )));
+        }
         let log = self.logs.entry(task).or_default();
         let before = log.clone();
         let last = removed.through.unwrap_or(u64::MAX);
         log.retain(|at, _| at.run != removed.number || at.seq > last);
         log.extend(removed.notice.map(|notice| (notice.cursor, notice)));
         let whole = removed.through.is_none() && self.removed_logs.insert(run);
-        Box::new(move |state| {
+        Ok(Box::new(move |state| {
             state.logs.insert(task, before);
             if whole {
                 state.removed_logs.remove(&run);
             }
-        })
+        }))
     }
 
     fn append(&mut self, task: crate::id::TaskId, entries: Vec<LogEntry>) -> Result<Undo> {
