@@ -25,6 +25,7 @@ mod workers;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 pub use self::{
     accounts::Account,
@@ -47,7 +48,7 @@ use crate::{
     runtime::Runtime,
     secret::{Masker, Secret},
     store::Store,
-    task::Task,
+    task::{InvalidTransition, Task},
     tickets::Tickets,
     webhook::WebhookSender,
 };
@@ -264,7 +265,7 @@ impl Optio {
 }
 
 /// How often a change is tried again when somebody else was quicker, before the caller is told.
-pub(crate) const MAX_RACES: usize = 16;
+const MAX_RACES: usize = 16;
 /// The longest pause between two of these.
 const RACE_PAUSE: Duration = Duration::from_millis(20);
 
@@ -273,12 +274,22 @@ impl Optio {
     /// who lose against each other do not go on doing so.
     async fn retry_conflicts<T, F: Future<Output = Result<T>>>(
         &self,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T> {
+        self.retry_conflicts_until(&CancellationToken::new(), attempt)
+            .await
+    }
+
+    /// The same, unless this says that the race is lost for good.
+    async fn retry_conflicts_until<T, F: Future<Output = Result<T>>>(
+        &self,
+        lost: &CancellationToken,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T> {
         let mut races = 0;
         loop {
             match attempt().await {
-                Err(error) if error.kind() == ErrorKind::Conflict && races < MAX_RACES => {
+                Err(error) if is_race(&error) && !lost.is_cancelled() && races < MAX_RACES => {
                     if races > 0 {
                         tokio::time::sleep(self.up_to(RACE_PAUSE)).await;
                     }
@@ -294,4 +305,12 @@ impl Optio {
         let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(self.clock().random() % micros.max(1))
     }
+}
+
+/// Whether somebody else was quicker. An event that does not fit the task as it is stored will not do so the next time
+/// either.
+fn is_race(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    error.kind() == ErrorKind::Conflict
+        && !source.is_some_and(|source| source.is::<InvalidTransition>())
 }
