@@ -24,7 +24,7 @@ mod workers;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -38,7 +38,7 @@ pub use self::{
 use self::{change::Change, locks::TaskLocks, shares::Shares};
 use crate::{
     agent::Agent,
-    clock::{Clock, Timestamp},
+    clock::{Clock, Timestamp, later},
     error::{Error, ErrorKind, Result},
     event_bus::{EventBus, Hint},
     forge::Forge,
@@ -102,6 +102,8 @@ struct Inner {
     looking: TaskLocks,
     /// Making a task's worktree ready and taking it away exclude each other.
     worktrees: TaskLocks,
+    /// When the engine was made: by the clock, which can be set, and by what cannot.
+    made: (Timestamp, Instant),
 }
 
 impl Optio {
@@ -111,6 +113,7 @@ impl Optio {
         let agents = ports.agents.values();
         let told: Vec<Secret> = agents.flat_map(|agent| agent.secrets()).collect();
         let masker = Masker::new(settings.secrets.iter().chain(&told));
+        let made = (ports.clock.now(), Instant::now());
         Self {
             inner: Arc::new(Inner {
                 ports,
@@ -122,6 +125,7 @@ impl Optio {
                 shares: Shares::default(),
                 looking: TaskLocks::default(),
                 worktrees: TaskLocks::default(),
+                made,
             }),
         }
     }
@@ -158,6 +162,13 @@ impl Optio {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock().now()
+    }
+
+    /// The present moment for what cannot be taken back: a clock that is set forward while we are at work moves it by
+    /// nothing.
+    pub(crate) fn now_at_least(&self) -> Timestamp {
+        let (at, since) = self.inner.made;
+        self.now().min(later(at, since.elapsed()))
     }
 
     pub(crate) fn masker(&self) -> &Masker {

@@ -112,7 +112,7 @@ impl Optio {
             };
             if !ours {
                 look.forget();
-            } else if look.is_now(self.now(), every) {
+            } else if look.is_now(every) {
                 due.insert(share);
             }
         }
