@@ -20,6 +20,7 @@ mod shares;
 mod task_worker;
 mod ticket_sync;
 pub(crate) mod transcript;
+mod watched;
 mod workers;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -35,7 +36,7 @@ pub use self::{
     task_worker::Ticked,
     transcript::{LineSplitter, MAX_LINE},
 };
-use self::{change::Change, locks::TaskLocks, shares::Shares};
+use self::{change::Change, locks::TaskLocks, shares::Shares, watched::FailedInTurn};
 use crate::{
     agent::Agent,
     clock::{Clock, Timestamp, later},
@@ -100,6 +101,8 @@ struct Inner {
     shares: Shares,
     /// One look at a pull request at a time.
     looking: TaskLocks,
+    /// Which failed tasks' pull requests are looked at next.
+    failed_in_turn: FailedInTurn,
     /// Making a task's worktree ready and taking it away exclude each other.
     worktrees: TaskLocks,
     /// When the engine was made: by the clock, which can be set, and by what cannot.
@@ -124,6 +127,7 @@ impl Optio {
                 placing: tokio::sync::Mutex::new(()),
                 shares: Shares::default(),
                 looking: TaskLocks::default(),
+                failed_in_turn: FailedInTurn::default(),
                 worktrees: TaskLocks::default(),
                 made,
             }),
