@@ -29,4 +29,6 @@ mod chaos;
 #[cfg(test)]
 mod frozen;
 #[cfg(test)]
+mod start;
+#[cfg(test)]
 mod maintenance;
