@@ -8,7 +8,7 @@ use crate::{
     failure::FailureClass,
     id::{RepoId, TaskId},
     pull_request::PrNumber,
-    store::TaskQuery,
+    store::{TaskOrder, TaskQuery},
     task::{StateName, Task, TaskRole, TaskState},
 };
 
@@ -52,13 +52,21 @@ impl Optio {
         Ok(tasks)
     }
 
-    /// The tasks of one pull request.
+    /// The tasks of one pull request; of failed ones that are not among the latest of their repository the turn will come.
     pub(super) async fn watchers_of(&self, repo: RepoId, number: PrNumber) -> Result<Vec<Task>> {
-        let of_repo = TaskQuery {
+        let mut tasks = self
+            .watched(&TaskQuery {
+                repo: Some(repo),
+                ..TaskQuery::in_states(WAITING)
+            })
+            .await?;
+        let latest = TaskQuery {
             repo: Some(repo),
-            ..TaskQuery::in_states(WAITING.into_iter().chain([StateName::Failed]))
+            order: TaskOrder::Descending,
+            limit: Some(FAILED_AT_ONCE),
+            ..TaskQuery::in_states([StateName::Failed])
         };
-        let mut tasks = self.watched(&of_repo).await?;
+        tasks.extend(self.watched(&latest).await?);
         tasks.retain(|task| {
             let known = task.pull_request.as_ref();
             known.is_some_and(|known| known.number == number)
