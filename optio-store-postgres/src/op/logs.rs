@@ -1,9 +1,9 @@
 //! The steps that append to a log and take from it.
 
-use optio_core::{Error, Result, id::TaskId, run::Run, store::RemovedLog, transcript::LogEntry};
+use optio_core::{Result, id::TaskId, run::Run, store::RemovedLog, transcript::LogEntry};
 
 use super::{Kind, Op, by_id};
-use crate::{BACKEND, cell::Cell, log, record::Record as _};
+use crate::{cell::Cell, log, record::Record as _};
 
 /// How many log entries a row holds at most: what is read is read as a whole.
 const LARGEST_BATCH: usize = 512;
@@ -13,11 +13,6 @@ pub(super) fn append(task: TaskId, entries: &[LogEntry], ops: &mut Vec<Op>) -> R
     let Some(first) = entries.first().map(|entry| entry.cursor) else {
         return Ok(());
     };
-    let mut numbered = (first.seq..).zip(entries);
-    if first.seq == 0 || numbered.any(|(seq, entry)| entry.cursor.seq != seq) {
-        let message = format!("the log entries for {task} are not numbered from 1 without a gap");
-        return Err(Error::conflict(BACKEND, message));
-    }
     let id = Cell::Id(task.as_uuid());
     let run = Cell::Int(first.run.into());
     let mut key = Some(("log", task.as_uuid(), first.run));

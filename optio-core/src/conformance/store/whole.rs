@@ -134,12 +134,15 @@ fn bad_writes() -> Vec<(Write, crate::error::ErrorKind)> {
     same_address.url = sample::repo(1).url;
     let mut skipped_epoch = sample::run(1, 1);
     skipped_epoch.epoch = 3;
+    let mut no_epoch = sample::run(1, 1);
+    no_epoch.epoch = 0;
     vec![
         (Write::Task(sample::task(1)), Conflict),
         (Write::NewRun(sample::run(1, 1)), Conflict),
         (Write::Run(sample::run(1, 1)), Invalid),
         (Write::TakeOver(sample::run(1, 1)), Conflict),
         (Write::TakeOver(skipped_epoch), Conflict),
+        (Write::TakeOver(no_epoch), Invalid),
         (Write::Repo(same_address), Conflict),
         (Write::Workspace(sample::workspace(1)), Conflict),
         (Write::ForgetWorkspace(sample::workspace_id(1), 7), Conflict),
