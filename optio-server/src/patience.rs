@@ -49,20 +49,23 @@ pub(crate) async fn until_up<T, F: Future<Output = Result<T>>>(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
     use optio_core::Error;
 
     use super::*;
 
     /// What comes of a server that answers so from each attempt to the next, and how many attempts there were.
-    async fn meet(patience: Duration, answer: impl Fn(u32) -> Result<()>) -> (Result<()>, u32) {
-        let attempts = Cell::new(0);
+    async fn meet(
+        patience: Duration,
+        answer: impl Fn(u32) -> Result<()> + Send + Sync,
+    ) -> (Result<()>, u32) {
+        let attempts = AtomicU32::new(0);
         let met = until_up("the server", patience, || {
-            attempts.set(attempts.get() + 1);
-            std::future::ready(answer(attempts.get()))
+            let before = attempts.fetch_add(1, Relaxed);
+            std::future::ready(answer(before + 1))
         });
-        (met.await, attempts.get())
+        (met.await, attempts.load(Relaxed))
     }
 
     fn away() -> Error {
