@@ -11,6 +11,7 @@
 
 pub mod config;
 mod tls;
+mod patience;
 pub mod error;
 pub mod doctor;
 pub mod app;

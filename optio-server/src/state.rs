@@ -13,7 +13,10 @@ use optio_local::SqliteStore;
 use optio_queue_redis::{Redis, RedisEventBus, RedisQueue};
 use optio_store_postgres::{Migrations, PostgresStore};
 
-use crate::config::{Database, Dispatch, ServerConfig};
+use crate::{
+    config::{Database, Dispatch, ServerConfig},
+    patience::until_up,
+};
 
 /// The store, the queue and the bus, opened.
 #[derive(Debug)]
@@ -43,7 +46,8 @@ pub struct Schema {
 }
 
 impl State {
-    /// Opens them. Nothing but the schema of the database is changed, and that only if the configuration allows it.
+    /// Opens them, and waits for servers that are not up yet. Nothing but the schema of the database is changed, and that
+    /// only if the configuration allows it.
     ///
     /// # Errors
     /// A server or file cannot be used. The message says what to do and holds no password.
@@ -59,7 +63,9 @@ impl State {
             }
             Database::Postgres { url, options } => {
                 let options = options.clone().with_migrations(config.migrations);
-                let store = Arc::new(PostgresStore::connect(url.expose(), options).await?);
+                let connect = || PostgresStore::connect(url.expose(), options.clone());
+                let store = until_up("the database", config.start_timeout, connect).await?;
+                let store = Arc::new(store);
                 (Arc::<PostgresStore>::clone(&store), Opened::Postgres(store))
             }
         };
@@ -69,7 +75,8 @@ impl State {
                 Arc::new(MemoryBus::new()),
             ),
             Dispatch::Redis { url, options } => {
-                let redis = connect_redis(url.expose(), options.clone()).await?;
+                let connect = || connect_redis(url.expose(), options.clone());
+                let redis = until_up("the queue", config.start_timeout, connect).await?;
                 (
                     Arc::new(RedisQueue::new(&redis, Arc::clone(clock))),
                     Arc::new(RedisEventBus::new(&redis)),
@@ -112,7 +119,7 @@ pub(crate) async fn connect_redis(
             "the queue of REDIS_URL cannot be used ({}): check that the server is up, and its address and password",
             error.message()
         );
-        Error::new(error.kind(), "redis", message)
+        Error::new(error.kind(), "redis", message).with_retry(error.retry())
     })
 }
 

@@ -38,15 +38,18 @@ pub enum Sabotage {
     NoRescue,
     /// Checks that the forge does not tell count as green.
     UnknownIsGreen,
+    /// Logs count as old as soon as their runs have ended.
+    EarlyRemoval,
 }
 
 impl Sabotage {
     /// Every planted bug.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::NoFence,
         Self::SecondRun,
         Self::NoRescue,
         Self::UnknownIsGreen,
+        Self::EarlyRemoval,
     ];
 }
 
@@ -161,6 +164,10 @@ impl Store for SabotagedStore {
     }
 
     async fn old_logs(&self, ended_before: Timestamp, limit: usize) -> Result<Vec<Run>> {
+        let ended_before = match self.sabotage {
+            Sabotage::EarlyRemoval => Timestamp::MAX,
+            _ => ended_before,
+        };
         self.inner.old_logs(ended_before, limit).await
     }
 

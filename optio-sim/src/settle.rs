@@ -250,15 +250,18 @@ fn messages_are_heard(world: &World, task: &Task, entries: &[LogEntry]) {
     }
 }
 
-/// Every line of every agent is in the log once, in order; and all of them if the run came to its end by itself.
+/// Every line of every agent was written to the log once, in order; and all of them if the run came to its end by itself.
+/// What was not removed since is still there.
 async fn log_is_whole(world: &World, desk: &Optio, task: &Task) {
-    let Ok(entries) = desk
+    let stored = desk
         .store()
         .log(task.id, LogCursor::default(), usize::MAX)
-        .await
-    else {
-        return;
-    };
+        .await;
+    if stored.is_ok_and(|stored| stored != world.ledger.left_log(task.id)) {
+        let detail = format!("the log of {} is not what was written", task.id);
+        world.ledger.broke("logs are kept for their time", detail);
+    }
+    let entries = world.ledger.written_log(task.id);
     messages_are_heard(world, task, &entries);
     let spawned = world.facts.runtime.spawned();
     for run in world.ledger.runs().iter().filter(|run| run.task == task.id) {

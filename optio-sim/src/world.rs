@@ -55,7 +55,7 @@ pub(crate) struct World {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) clock: Arc<dyn Clock>,
     ports: Ports,
-    limits: Limits,
+    settings: Settings,
 }
 
 impl World {
@@ -67,7 +67,12 @@ impl World {
             1..4 => Fleet::Shared(2),
             _ => Fleet::Shared(3),
         };
-        let limits = Limits::default().with_global(dice.within(2, 5));
+        let mut settings = Settings::new(WorkerId("front-desk".to_owned()));
+        settings.limits = Limits::default().with_global(dice.within(2, 5));
+        let retention = Dice::new(seed, "retention");
+        settings.log_retention = retention
+            .hits(4_000)
+            .then(|| retention.millis(60_000, 900_000));
         let bus = Arc::new(MemoryBus::new());
         let git = FakeGit::new();
         let forge = MemoryForge::new(git.clone(), Arc::clone(&clock))
@@ -79,8 +84,9 @@ impl World {
             runtime: runtime.clone(),
             forge: forge.clone(),
             queue: Arc::clone(&queue),
+            clock: Arc::clone(&clock),
         };
-        let ledger = Arc::new(Ledger::new(facts.clone(), limits.global, trail));
+        let ledger = Arc::new(Ledger::new(facts.clone(), &settings, trail));
         let behaviour = agents::behave(seed, Arc::clone(&clock), Arc::clone(&ledger));
         runtime.behave(Behaviour::new(behaviour));
         forge.plan_checks(checks(seed));
@@ -129,7 +135,7 @@ impl World {
             ledger,
             clock,
             ports,
-            limits,
+            settings,
         }
     }
 
@@ -165,16 +171,14 @@ impl World {
             bus,
             ..self.ports.clone()
         };
-        let mut settings = Settings::new(WorkerId(link.name.clone()));
-        settings.limits = self.limits;
+        let mut settings = self.settings.clone();
+        settings.worker = WorkerId(link.name.clone());
         Optio::new(ports, settings)
     }
 
     /// An engine whose calls all go well: for people, who try again when theirs do not.
     pub(crate) fn front_desk(&self) -> Optio {
-        let mut settings = Settings::new(WorkerId("front-desk".to_owned()));
-        settings.limits = self.limits;
-        Optio::new(self.ports.clone(), settings)
+        Optio::new(self.ports.clone(), self.settings.clone())
     }
 
     /// The repositories of this seed.
@@ -187,12 +191,12 @@ impl World {
             self.facts
                 .git
                 .add_remote(&url, "main", &[("README.md", "# A repository\n")]);
-            repos.push(desk.add_repo(url, self.settings()).await?);
+            repos.push(desk.add_repo(url, self.repo_settings()).await?);
         }
         Ok(repos)
     }
 
-    fn settings(&self) -> RepoSettings {
+    fn repo_settings(&self) -> RepoSettings {
         let dice = &self.dice;
         RepoSettings {
             max_concurrent_tasks: dice.within(1, 3),
@@ -233,10 +237,10 @@ fn watched(ports: Ports, ledger: &Arc<Ledger>, sabotage: Option<Sabotage>) -> Po
         inner: store,
         ledger: Arc::clone(ledger),
     });
-    if sabotage == Some(Sabotage::SecondRun) {
+    if let Some(sabotage @ (Sabotage::SecondRun | Sabotage::EarlyRemoval)) = sabotage {
         store = Arc::new(SabotagedStore {
             inner: store,
-            sabotage: Sabotage::SecondRun,
+            sabotage,
         });
     }
     let mut queue = ports.queue;

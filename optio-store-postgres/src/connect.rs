@@ -9,7 +9,7 @@ use sqlx::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use optio_core::{Error, ErrorKind, Result};
+use optio_core::{Error, ErrorKind, Result, error::Retry};
 
 use crate::{
     BACKEND, PostgresStore,
@@ -156,7 +156,7 @@ impl Address {
             ErrorKind::Corrupt => "look at the server's log",
             _ => "check that the server is up and can be reached from here",
         };
-        Error::new(
+        let unusable = Error::new(
             kind,
             BACKEND,
             format!(
@@ -164,7 +164,12 @@ impl Address {
                 self.shown,
                 detail(error)
             ),
-        )
+        );
+        // no time mends a certificate
+        if matches!(error, sqlx::Error::Tls(_)) || is_distrusted(error) {
+            return unusable.with_retry(Retry::Never);
+        }
+        unusable
     }
 
     pub(crate) fn unfit(&self, error: &SchemaError) -> Error {

@@ -9,8 +9,8 @@ use crate::cargo::Call;
 
 pub(crate) const HELP: &str = "\
 Starts a PostgreSQL, a Redis and three servers, has them work on two hundred tasks, and meanwhile kills and freezes
-servers, empties and restarts Redis and restarts PostgreSQL, 240 times. In the end every task has to have come to its right
-end, once. `cargo xtask test` plays 24 such blows over fifty tasks.
+servers, empties and restarts Redis, takes it away for longer than a lease, and restarts PostgreSQL, 240 times. In the end
+every task has to have come to its right end, once. `cargo xtask test` plays 24 such blows over fifty tasks.
 
 usage: cargo xtask chaos [SEED]
 

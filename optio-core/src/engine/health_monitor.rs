@@ -68,7 +68,7 @@ impl Optio {
                 self.adopt_runs(&mut adopted, &shutdown).await?;
                 if !self.ask_for_share(&Share::Health).await? {
                     due.forget();
-                } else if due.is_now(self.now(), every) {
+                } else if due.is_now(every) {
                     self.tick_health_monitor().await?;
                 }
                 Ok::<_, Error>(())

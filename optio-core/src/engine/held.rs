@@ -188,30 +188,25 @@ impl Held {
         &self,
         edit: impl Fn(&mut Run, &mut Task, &mut Change<'_>) -> Result<()> + Sync,
     ) -> Result<Task> {
+        self.engine
+            .retry_conflicts_until(&self.lost, || self.try_with_task(&edit))
+            .await
+    }
+
+    async fn try_with_task(
+        &self,
+        edit: impl Fn(&mut Run, &mut Task, &mut Change<'_>) -> Result<()> + Sync,
+    ) -> Result<Task> {
         let mut known = self.known.lock().await;
         self.make_sure(&mut known).await?;
-        let mut races = 0;
-        loop {
-            let mut task = self.engine.store().task(self.task).await?;
-            let mut next = known.run.clone();
-            let mut change = self.engine.change("worker");
-            edit(&mut next, &mut task, &mut change)?;
-            next.lease = self.engine.new_lease(self.engine.now());
-            match self.write(change, &mut known, next).await {
-                Ok(()) => {
-                    task.version += 1;
-                    return Ok(task);
-                }
-                Err(error)
-                    if error.kind() == ErrorKind::Conflict
-                        && races < super::MAX_RACES
-                        && !self.lost.is_cancelled() =>
-                {
-                    races += 1
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let mut task = self.engine.store().task(self.task).await?;
+        let mut next = known.run.clone();
+        let mut change = self.engine.change("worker");
+        edit(&mut next, &mut task, &mut change)?;
+        next.lease = self.engine.new_lease(self.engine.now());
+        self.write(change, &mut known, next).await?;
+        task.version += 1;
+        Ok(task)
     }
 
     /// Ends the run: its outcome, what it has used, and what follows for its task, in one commit. What it has used is
@@ -224,13 +219,12 @@ impl Held {
         outcome: &RunOutcome,
         follow: impl Fn(&Run, &mut Task, &mut Change<'_>) -> Result<()> + Sync,
     ) -> Result<()> {
-        let mut races = 0;
-        loop {
+        let attempt = || async {
             let parent = match self.engine.store().task(self.task).await?.parent() {
                 Some(parent) => Some(self.engine.store().task(parent).await?),
                 None => None,
             };
-            let ended = self.update_with_task(|run, task, change| {
+            self.try_with_task(|run, task, change| {
                 let at = self.engine.now();
                 run.phase = RunPhase::Ended {
                     outcome: outcome.clone(),
@@ -245,20 +239,13 @@ impl Held {
                     task.session = Some(session.clone());
                 }
                 follow(run, task, change)
-            });
-            match ended.await {
-                Ok(_) => return Ok(()),
-                // the parent has changed meanwhile
-                Err(error)
-                    if error.kind() == ErrorKind::Conflict
-                        && races < super::MAX_RACES
-                        && !self.lost.is_cancelled() =>
-                {
-                    races += 1
-                }
-                Err(error) => return Err(error),
-            }
-        }
+            })
+            .await
+        };
+        self.engine
+            .retry_conflicts_until(&self.lost, attempt)
+            .await
+            .map(drop)
     }
 
     /// Whether the store still says that we hold it, asked right before something that cannot be taken back.

@@ -20,11 +20,13 @@ mod shares;
 mod task_worker;
 mod ticket_sync;
 pub(crate) mod transcript;
+mod watched;
 mod workers;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 pub use self::{
     accounts::Account,
@@ -34,10 +36,10 @@ pub use self::{
     task_worker::Ticked,
     transcript::{LineSplitter, MAX_LINE},
 };
-use self::{change::Change, locks::TaskLocks, shares::Shares};
+use self::{change::Change, locks::TaskLocks, shares::Shares, watched::FailedInTurn};
 use crate::{
     agent::Agent,
-    clock::{Clock, Timestamp},
+    clock::{Clock, Timestamp, later},
     error::{Error, ErrorKind, Result},
     event_bus::{EventBus, Hint},
     forge::Forge,
@@ -47,7 +49,7 @@ use crate::{
     runtime::Runtime,
     secret::{Masker, Secret},
     store::Store,
-    task::Task,
+    task::{InvalidTransition, Task},
     tickets::Tickets,
     webhook::WebhookSender,
 };
@@ -99,8 +101,12 @@ struct Inner {
     shares: Shares,
     /// One look at a pull request at a time.
     looking: TaskLocks,
+    /// Which failed tasks' pull requests are looked at next.
+    failed_in_turn: FailedInTurn,
     /// Making a task's worktree ready and taking it away exclude each other.
     worktrees: TaskLocks,
+    /// When the engine was made: by the clock, which can be set, and by what cannot.
+    made: (Timestamp, Instant),
 }
 
 impl Optio {
@@ -110,6 +116,7 @@ impl Optio {
         let agents = ports.agents.values();
         let told: Vec<Secret> = agents.flat_map(|agent| agent.secrets()).collect();
         let masker = Masker::new(settings.secrets.iter().chain(&told));
+        let made = (ports.clock.now(), Instant::now());
         Self {
             inner: Arc::new(Inner {
                 ports,
@@ -120,7 +127,9 @@ impl Optio {
                 placing: tokio::sync::Mutex::new(()),
                 shares: Shares::default(),
                 looking: TaskLocks::default(),
+                failed_in_turn: FailedInTurn::default(),
                 worktrees: TaskLocks::default(),
+                made,
             }),
         }
     }
@@ -157,6 +166,13 @@ impl Optio {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock().now()
+    }
+
+    /// The present moment for what cannot be taken back: a clock that is set forward while we are at work moves it by
+    /// nothing.
+    pub(crate) fn now_at_least(&self) -> Timestamp {
+        let (at, since) = self.inner.made;
+        self.now().min(later(at, since.elapsed()))
     }
 
     pub(crate) fn masker(&self) -> &Masker {
@@ -264,7 +280,7 @@ impl Optio {
 }
 
 /// How often a change is tried again when somebody else was quicker, before the caller is told.
-pub(crate) const MAX_RACES: usize = 16;
+const MAX_RACES: usize = 16;
 /// The longest pause between two of these.
 const RACE_PAUSE: Duration = Duration::from_millis(20);
 
@@ -273,12 +289,22 @@ impl Optio {
     /// who lose against each other do not go on doing so.
     async fn retry_conflicts<T, F: Future<Output = Result<T>>>(
         &self,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T> {
+        self.retry_conflicts_until(&CancellationToken::new(), attempt)
+            .await
+    }
+
+    /// The same, unless this says that the race is lost for good.
+    async fn retry_conflicts_until<T, F: Future<Output = Result<T>>>(
+        &self,
+        lost: &CancellationToken,
         mut attempt: impl FnMut() -> F,
     ) -> Result<T> {
         let mut races = 0;
         loop {
             match attempt().await {
-                Err(error) if error.kind() == ErrorKind::Conflict && races < MAX_RACES => {
+                Err(error) if is_race(&error) && !lost.is_cancelled() && races < MAX_RACES => {
                     if races > 0 {
                         tokio::time::sleep(self.up_to(RACE_PAUSE)).await;
                     }
@@ -294,4 +320,12 @@ impl Optio {
         let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(self.clock().random() % micros.max(1))
     }
+}
+
+/// Whether somebody else was quicker. An event that does not fit the task as it is stored will not do so the next time
+/// either.
+fn is_race(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    error.kind() == ErrorKind::Conflict
+        && !source.is_some_and(|source| source.is::<InvalidTransition>())
 }

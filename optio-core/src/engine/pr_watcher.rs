@@ -13,13 +13,13 @@ use super::{
     change::Because,
     commands::ReviewWanted,
     shares::{Due, Share},
+    watched::is_watched,
 };
 use crate::{
     clock::{Timestamp, elapsed},
     decision::DecisionRecord,
     error::{Error, ErrorKind, Result},
     event_bus::Hint,
-    failure::FailureClass,
     forge::MergeRequest,
     id::TaskId,
     pull_request::{Checks, CommitId, PrState, PullRequest},
@@ -30,15 +30,9 @@ use crate::{
     task::{AttentionReason, Completion, StateName, Task, TaskEvent, TaskRole, TaskState},
 };
 
-/// The states of tasks whose pull requests are looked at.
-const WATCHED: [StateName; 3] = [
-    StateName::PrOpened,
-    StateName::NeedsAttention,
-    StateName::Failed,
-];
-
 impl Optio {
-    /// Looks once at every pull request that is still to be decided; at those of other replicas' shares not.
+    /// Looks once at every pull request that is still to be decided; at those of other replicas' shares not. Of failed
+    /// tasks, whose pull requests somebody may still merge, some hundred are looked at, and the next time those behind them.
     ///
     /// # Errors
     /// The store could not be read. What goes wrong with one pull request does not keep it from the others.
@@ -57,9 +51,15 @@ impl Optio {
         if shares.is_empty() {
             return Ok(());
         }
-        for task in self.store().tasks(&TaskQuery::in_states(WATCHED)).await? {
+        for task in self.waiting_pull_requests().await? {
             let share = Share::of_pull_request(task.id);
-            if is_watched(&task) && shares.contains(&share) && self.has_share(&share).await? {
+            if shares.contains(&share) && self.has_share(&share).await? {
+                self.look_and_log(task.id).await;
+            }
+        }
+        // of every share that is ours: which of them are due when a task's turn comes would be chance
+        for task in self.next_failed_pull_requests().await? {
+            if self.has_share(&Share::of_pull_request(task.id)).await? {
                 self.look_and_log(task.id).await;
             }
         }
@@ -112,7 +112,7 @@ impl Optio {
             };
             if !ours {
                 look.forget();
-            } else if look.is_now(self.now(), every) {
+            } else if look.is_now(every) {
                 due.insert(share);
             }
         }
@@ -123,18 +123,8 @@ impl Optio {
         match hint {
             Hint::Task { task } => self.look_if_watched(task).await,
             Hint::PullRequest { repo, number } => {
-                let of_repo = TaskQuery {
-                    repo: Some(repo),
-                    ..TaskQuery::in_states(WATCHED)
-                };
-                for task in self.store().tasks(&of_repo).await? {
-                    if task
-                        .pull_request
-                        .as_ref()
-                        .is_some_and(|known| known.number == number)
-                        && is_watched(&task)
-                        && self.has_share(&Share::of_pull_request(task.id)).await?
-                    {
+                for task in self.watchers_of(repo, number).await? {
+                    if self.has_share(&Share::of_pull_request(task.id)).await? {
                         self.look_and_log(task.id).await;
                     }
                 }
@@ -389,17 +379,6 @@ impl Optio {
 struct Look {
     asked_at: Timestamp,
     record: Option<DecisionRecord>,
-}
-
-/// Whether anything can still become of a task's pull request. One that was closed is not asked for again.
-fn is_watched(task: &Task) -> bool {
-    task.role == TaskRole::Coding
-        && task.pull_request.is_some()
-        && match &task.state {
-            TaskState::PrOpened { .. } | TaskState::NeedsAttention { .. } => true,
-            TaskState::Failed { failure, .. } => failure.class != FailureClass::PrClosed,
-            _ => false,
-        }
 }
 
 /// Whether an action moves the task, or makes another one: what is decided then is worth keeping.

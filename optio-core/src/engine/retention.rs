@@ -16,7 +16,7 @@ const ENTRIES_AT_ONCE: u64 = 5_000;
 
 impl Optio {
     /// Removes the logs that are kept no longer, for as long as a look may take. One that cannot be removed keeps none of
-    /// the others.
+    /// the others. A clock that is set forward makes no log old.
     ///
     /// # Errors
     /// The store could not say which.
@@ -27,7 +27,7 @@ impl Optio {
         let now = self.now();
         let old = self
             .store()
-            .old_logs(earlier(now, kept), LOGS_AT_ONCE)
+            .old_logs(earlier(self.now_at_least(), kept), LOGS_AT_ONCE)
             .await?;
         let mut removed = 0_usize;
         for run in &old {

@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::Optio;
 use crate::{
     clock::{Timestamp, elapsed, later},
@@ -157,11 +159,11 @@ impl Shares {
     }
 }
 
-/// When something that is done at intervals was done last.
+/// When something that is done at intervals was done last; whatever the clock is set to meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Due {
     interval: Duration,
-    last: Option<Timestamp>,
+    last: Option<Instant>,
 }
 
 impl Due {
@@ -174,10 +176,11 @@ impl Due {
 
     /// Whether it is time; then it counts as done. Who looks `every` so often is not a whole look late for being a
     /// little early.
-    pub(crate) fn is_now(&mut self, now: Timestamp, every: Duration) -> bool {
+    pub(crate) fn is_now(&mut self, every: Duration) -> bool {
+        let now = Instant::now();
         let due = self
             .last
-            .is_none_or(|last| elapsed(last, now) + every / 2 >= self.interval);
+            .is_none_or(|last| now - last + every / 2 >= self.interval);
         if due {
             self.last = Some(now);
         }

@@ -90,7 +90,7 @@ impl Optio {
         loop {
             for (source, due) in &mut asked {
                 match self.ask_for_share(&Share::Tickets(source.name())).await {
-                    Ok(true) if due.is_now(self.now(), every) => {
+                    Ok(true) if due.is_now(every) => {
                         self.ask_source(*source).await;
                     }
                     Ok(true) => {}

@@ -1,5 +1,7 @@
 //! The port for state. The Store is the truth; everything else can be lost and is rebuilt from it.
 
+mod check;
+
 use std::fmt;
 
 use async_trait::async_trait;
@@ -28,6 +30,7 @@ use crate::{
 ///   are ordered; a reader never sees half of one.
 /// - A record is written only if its `version` is the stored one (zero and absent for a new record); it is then
 ///   stored with `version + 1`. Anything else is [`Conflict`](crate::error::ErrorKind::Conflict) and changes nothing.
+/// - A commit that could never be carried out is refused as [`Commit::check`] says, whatever is stored.
 /// - A commit guarded by a [`RunGuard`] fails with `Conflict` unless the run is stored with that epoch and is live.
 /// - A record that cannot be read as what it should be is [`Corrupt`](crate::error::ErrorKind::Corrupt), naming it.
 /// - Reads see every commit that returned before they began.
@@ -177,7 +180,8 @@ pub enum Write {
     ForgetWorkspace(WorkspaceId, u64),
     /// Log entries of a run of this task, following on without a gap from what is stored. `Conflict` otherwise.
     Log(TaskId, Vec<LogEntry>),
-    /// Removes the log of a run that has ended, or its beginning.
+    /// Removes the log of a run that has ended, or its beginning. `Conflict` if the run is live once the writes before it
+    /// are made: whoever follows it stands on what is stored of its log.
     RemoveLog(RemovedLog),
     /// A line of a task's history.
     Audit(Audit),

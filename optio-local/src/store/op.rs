@@ -12,7 +12,7 @@ use optio_core::{
     repo::Repo,
     run::Run,
     schedule::Schedule,
-    store::{Commit, OutboxEntry, RemovedLog, RunGuard, Write},
+    store::{Commit, OutboxEntry, RemovedLog, Write},
     task::Task,
     transcript::LogEntry,
     webhook::Webhook,
@@ -51,6 +51,7 @@ pub(super) enum Kind {
     Lift,
     LogFollows,
     LogEntry,
+    HasEnded,
     TrimLog,
     LogNotice,
     LogRemoved,
@@ -61,7 +62,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 30] = [
+    pub(super) const ALL: [Self; 31] = [
         Self::Guard,
         Self::TicketIsNew,
         Self::NewTask,
@@ -85,6 +86,7 @@ impl Kind {
         Self::Lift,
         Self::LogFollows,
         Self::LogEntry,
+        Self::HasEnded,
         Self::TrimLog,
         Self::LogNotice,
         Self::LogRemoved,
@@ -112,42 +114,17 @@ pub(super) struct Op {
 /// # Errors
 /// `Invalid` or `Conflict` for a commit that could never be carried out.
 pub(super) fn plan(commit: Commit) -> Result<Vec<Op>> {
+    commit.check(BACKEND)?;
     let mut ops = Vec::with_capacity(commit.writes.len() + 1);
-    for guard in &commit.guards {
-        // writing a run checks what a guard checks: no need to look twice
-        if !is_implied(guard, &commit.writes) {
-            ops.push(Op {
-                kind: Kind::Guard,
-                key: Some((Run::TABLE, guard.run.as_uuid(), 0)),
-                cells: vec![Cell::Id(guard.run.as_uuid()), Cell::count(guard.epoch)],
-            });
-        }
+    for guard in commit.open_guards() {
+        let mut op = by_id(Kind::Guard, Run::TABLE, guard.run.as_uuid());
+        op.cells.push(Cell::count(guard.epoch));
+        ops.push(op);
     }
     for write in commit.writes {
-        if let Write::Run(run) = &write {
-            let guard = RunGuard {
-                run: run.id,
-                epoch: run.epoch,
-            };
-            if !commit.guards.contains(&guard) {
-                let message = format!("{} is written without a guard of its epoch", run.id);
-                return Err(Error::invalid(BACKEND, message));
-            }
-        }
         plan_write(write, &mut ops)?;
     }
     Ok(ops)
-}
-
-fn is_implied(guard: &RunGuard, writes: &[Write]) -> bool {
-    let mut of_this_run = writes.iter().filter(|write| match write {
-        Write::Run(run) | Write::NewRun(run) | Write::TakeOver(run) => run.id == guard.run,
-        _ => false,
-    });
-    matches!(
-        (of_this_run.next(), of_this_run.next()),
-        (Some(Write::Run(run)), None) if run.epoch == guard.epoch
-    )
 }
 
 fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
@@ -155,10 +132,6 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
         Write::Task(task) => ops.push(versioned(task, (Kind::NewTask, Kind::Task))?),
         Write::NewRun(run) => ops.push(record(&run, Kind::NewRun)?),
         Write::Run(run) => ops.push(record(&run, Kind::Run)?),
-        Write::TakeOver(run) if run.epoch == 0 => {
-            let message = format!("{} is taken over into epoch 0", run.id);
-            return Err(Error::invalid(BACKEND, message));
-        }
         Write::TakeOver(run) => ops.push(record(&run, Kind::TakeOver)?),
         Write::TicketIsNew { source, key } => ops.push(ticket_is_new(&source, &key)),
         Write::LiveRunsAtMost { repo, limit } => ops.push(Op {
@@ -237,11 +210,6 @@ fn plan_log(task: TaskId, entries: &[LogEntry], ops: &mut Vec<Op>) -> Result<()>
     let Some(first) = entries.first().map(|entry| entry.cursor) else {
         return Ok(());
     };
-    let mut numbered = (first.seq..).zip(entries);
-    if first.seq == 0 || numbered.any(|(seq, entry)| entry.cursor.seq != seq) {
-        let message = format!("the log entries for {task} are not numbered from 1 without a gap");
-        return Err(Error::conflict(BACKEND, message));
-    }
     let id = Cell::Id(task.as_uuid());
     let run = Cell::Int(first.run.into());
     let mut key = Some(("log", task.as_uuid(), first.run));
@@ -273,6 +241,8 @@ fn plan_removal(removed: &RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
         Cell::Id(removed.task.as_uuid()),
         Cell::Int(removed.number.into()),
     ];
+    // with its key: a run that ends in the same commit ends before or after it, as the commit says
+    ops.push(by_id(Kind::HasEnded, Run::TABLE, removed.run.as_uuid()));
     let mut push = |kind, cells: Vec<Cell>| {
         let key = None;
         ops.push(Op { kind, key, cells });
@@ -344,13 +314,18 @@ impl Op {
             }
             Kind::TakeOver => "cannot change hands: somebody else has it, or it has ended",
             Kind::NewTask | Kind::NewRun | Kind::NewSchedule | Kind::NewWebhook => "exists already",
-            Kind::NewWorkspace | Kind::NewOutbox => "exists already",
+            Kind::NewOutbox => "exists already",
+            Kind::NewWorkspace => "exists already, or another workspace has its place",
+            Kind::Workspace => {
+                "has changed since it was read, does not exist, or another workspace has its place"
+            }
             Kind::NewRepo => "exists already, or another repository has its address",
             Kind::Repo => {
                 "has changed since it was read, does not exist, or another repository has its address"
             }
             Kind::TicketIsNew => "has a task already",
             Kind::LiveRuns => "would have more live runs than there may be",
+            Kind::HasEnded => "has not ended, and its log is kept until it has",
             Kind::LogFollows | Kind::LogEntry => {
                 "has a log that does not end right before these entries"
             }
@@ -372,9 +347,12 @@ impl Op {
             };
         };
         let text = match self.kind {
-            Kind::Guard | Kind::NewRun | Kind::Run | Kind::TakeOver | Kind::LogRemoved => {
-                Run::id_text
-            }
+            Kind::Guard
+            | Kind::NewRun
+            | Kind::Run
+            | Kind::TakeOver
+            | Kind::HasEnded
+            | Kind::LogRemoved => Run::id_text,
             Kind::NewRepo | Kind::Repo | Kind::LiveRuns => Repo::id_text,
             Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,

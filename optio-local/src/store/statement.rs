@@ -97,6 +97,14 @@ fn statement(kind: Kind) -> Statement {
             "log.task = given.column1 AND log.run = given.column2 AND log.seq = given.column3",
         ),
         Kind::LogEntry => insert_into("log", &["task", "run", "seq", "body"]),
+        Kind::HasEnded => Statement {
+            before: "SELECT count(*) FROM (VALUES ".to_owned(),
+            columns: 1,
+            after: ") AS given WHERE NOT EXISTS (SELECT 1 FROM runs \
+                    WHERE runs.id = given.column1 AND +runs.live = 1)"
+                .to_owned(),
+            expect: Expect::AllFound,
+        },
         Kind::TrimLog => Statement {
             before: "DELETE FROM log WHERE (task, run, seq) IN (SELECT stored.task, stored.run, stored.seq FROM (VALUES "
                 .to_owned(),

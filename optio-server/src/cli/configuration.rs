@@ -29,7 +29,8 @@ pub(crate) struct ServerFlags {
     /// Spend at most this on all tasks of a day [env: OPTIO_MAX_COST_PER_DAY] [default: no limit]
     #[arg(long, value_name = "USD")]
     max_cost_per_day: Option<String>,
-    /// Keep the logs of runs for so many days after they ended [env: OPTIO_LOG_RETENTION_DAYS] [default: 0, for ever]
+    /// Keep the logs of runs for so many days after they ended, by the clock of this machine; one that is set forward while
+    /// the server runs makes none older [env: OPTIO_LOG_RETENTION_DAYS] [default: 0, for ever]
     #[arg(long, value_name = "DAYS")]
     log_retention_days: Option<String>,
     /// The agent of tasks whose repository names none [env: OPTIO_DEFAULT_AGENT] [default: the only one there is]
@@ -81,6 +82,10 @@ pub(crate) struct StateFlags {
     /// Trust the authorities in this PEM file [env: OPTIO_DATABASE_SSLROOTCERT] [default: those of the system]
     #[arg(long, value_name = "FILE")]
     database_sslrootcert: Option<String>,
+    /// When it starts, wait at most so long for PostgreSQL and Redis to be up
+    /// [env: OPTIO_START_TIMEOUT_SECONDS] [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    start_timeout_seconds: Option<String>,
     /// What to do about a database of an older version: bring it up to date (auto), or refuse and leave that to `optio
     /// migrate` [env: OPTIO_MIGRATE] [default: auto]
     #[arg(long, value_name = "auto|refuse")]
@@ -99,7 +104,7 @@ pub(crate) struct StateFlags {
 }
 
 impl StateFlags {
-    fn given(self) -> [(Setting, Option<String>); 11] {
+    fn given(self) -> [(Setting, Option<String>); 12] {
         [
             (Setting::DatabaseUrl, self.database_url),
             (
@@ -120,6 +125,7 @@ impl StateFlags {
             ),
             (Setting::DatabaseSslmode, self.database_sslmode),
             (Setting::DatabaseSslrootcert, self.database_sslrootcert),
+            (Setting::StartTimeoutSeconds, self.start_timeout_seconds),
             (Setting::Migrate, self.migrate),
             (Setting::RedisUrl, self.redis_url),
             (Setting::RedisPrefix, self.redis_prefix),

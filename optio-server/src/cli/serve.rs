@@ -14,7 +14,8 @@ use crate::{
 ///
 /// Ctrl-C or SIGTERM stops it: it takes no more work, finishes what it is writing, and leaves agents at work to be
 /// adopted by the next start. A second Ctrl-C ends it at once. A token that callers have to show is set with
-/// OPTIO_TOKEN, or `token` in the file; it is needed to listen for other machines.
+/// OPTIO_TOKEN, or `token` in the file; it is needed to listen for other machines. Servers of the database and the queue
+/// that are not up yet are waited for, with a line in the log that says so.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
@@ -26,9 +27,13 @@ impl ServeArgs {
         let config = self.settings.load(environment)?;
         telemetry::start(&config.log, config.log_format);
         let shutdown = until_interrupted().context("signals cannot be listened for")?;
-        let server = Server::open(&config)
-            .await
-            .map_err(|error| anyhow::anyhow!("{}", error.message()))?;
+        let opened = tokio::select! {
+            biased;
+            opened = Server::open(&config) => opened,
+            // it may wait for its database
+            () = shutdown.cancelled() => return Ok(Outcome::Done),
+        };
+        let server = opened.map_err(|error| anyhow::anyhow!("{}", error.message()))?;
         out.line(format!(
             "optio listens on http://{} and keeps its data in {}",
             server.address,

@@ -55,6 +55,8 @@ pub struct ServerConfig {
     pub migrations: Migrations,
     /// Where work is handed out.
     pub dispatch: Dispatch,
+    /// How long a start waits for the servers of both to be up.
+    pub start_timeout: Duration,
     /// How long a run or a share of the periodic work belongs to a replica that gives no sign of life.
     pub lease: Duration,
     /// How many tasks may be at work at once.
@@ -163,6 +165,13 @@ impl ServerConfig {
             database,
             dispatch,
             migrations: state::migrations(&mut layers),
+            start_timeout: layers
+                .read(
+                    Setting::StartTimeoutSeconds,
+                    "seconds as a whole number up to 3600",
+                    |text| text.parse().ok().filter(|seconds| *seconds <= 3600),
+                )
+                .map_or(Duration::from_mins(1), Duration::from_secs),
             lease: layers
                 .read(
                     Setting::LeaseSeconds,

@@ -17,6 +17,7 @@ pub enum Setting {
     Log,
     LogFormat,
     DrainSeconds,
+    StartTimeoutSeconds,
     DatabaseUrl,
     DatabaseMaxConnections,
     DatabaseAcquireTimeoutSeconds,
@@ -34,7 +35,7 @@ pub enum Setting {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Listen,
         Self::Data,
         Self::MaxConcurrent,
@@ -46,6 +47,7 @@ impl Setting {
         Self::Log,
         Self::LogFormat,
         Self::DrainSeconds,
+        Self::StartTimeoutSeconds,
         Self::DatabaseUrl,
         Self::DatabaseMaxConnections,
         Self::DatabaseAcquireTimeoutSeconds,
@@ -76,6 +78,7 @@ impl Setting {
             Self::Log => "log",
             Self::LogFormat => "log_format",
             Self::DrainSeconds => "drain_seconds",
+            Self::StartTimeoutSeconds => "start_timeout_seconds",
             Self::DatabaseUrl => "database_url",
             Self::DatabaseMaxConnections => "database_max_connections",
             Self::DatabaseAcquireTimeoutSeconds => "database_acquire_timeout_seconds",

@@ -127,6 +127,14 @@ impl Server {
         self.client.post(&Path::of(parts), Some(body)).await
     }
 
+    /// Changes settings of a repository.
+    #[allow(dead_code, reason = "only the tests of replicas need it")]
+    pub(crate) async fn set_repo(&self, repo: &str, settings: Value) {
+        let path = Path::of(&["api", "repos", repo]);
+        let patch = json!({"settings": settings});
+        self.client.patch(&path, &patch).await.unwrap();
+    }
+
     /// Adds a repository whose green pull requests are merged, with more settings; gives its id.
     pub(crate) async fn add_repo(&self, path: &FilePath, more: Value) -> String {
         let mut settings = json!({

@@ -1,5 +1,6 @@
 //! Everything dies at random moments: replicas are killed, or frozen for longer than their leases and thawed; Redis
-//! forgets everything; Redis and PostgreSQL are restarted. Forty and more tasks over five repositories come through.
+//! forgets everything, or is away for as long; Redis and PostgreSQL are restarted. Forty and more tasks over five
+//! repositories come through.
 //!
 //! A seed decides what happens when; what it meets depends on the machine. `OPTIO_TEST_SEED` plays another one, and
 //! `OPTIO_TEST_CHAOS=long` goes on for some minutes.
@@ -46,6 +47,8 @@ enum Blow {
     Freeze,
     FlushRedis,
     RestartRedis,
+    /// It is away for longer than a lease.
+    LoseRedis,
     StopPostgres,
     CrashPostgres,
 }
@@ -60,7 +63,7 @@ const DOZEN: [Blow; 12] = [
     Blow::Freeze,
     Blow::Freeze,
     Blow::FlushRedis,
-    Blow::FlushRedis,
+    Blow::LoseRedis,
     Blow::RestartRedis,
     Blow::StopPostgres,
     Blow::CrashPostgres,
@@ -187,6 +190,10 @@ fn shuffled(dice: &Dice, count: usize) -> Vec<Blow> {
     blows
 }
 
+fn longer_than_a_lease(dice: &Dice) -> Duration {
+    LEASE + Duration::from_millis(500 + dice.below(2000))
+}
+
 async fn strike(blow: Blow, dice: &Dice, fleet: &mut Fleet<'_>, shared: &mut Shared) {
     let number = usize::try_from(dice.below(3)).unwrap();
     println!("{blow:?}, replica {number}");
@@ -197,11 +204,15 @@ async fn strike(blow: Blow, dice: &Dice, fleet: &mut Fleet<'_>, shared: &mut Sha
             if fleet.frozen() == 2 {
                 fleet.all_thawed().await;
             }
-            let time = LEASE + Duration::from_millis(500 + dice.below(2000));
-            fleet.freeze(number, time);
+            fleet.freeze(number, longer_than_a_lease(dice));
         }
         Blow::FlushRedis => shared.flush_redis(),
         Blow::RestartRedis => shared.restart_redis(),
+        Blow::LoseRedis => {
+            shared.stop_redis();
+            tokio::time::sleep(longer_than_a_lease(dice)).await;
+            shared.restart_redis();
+        }
         Blow::StopPostgres => shared.restart_postgres(Stop::InOrder),
         Blow::CrashPostgres => shared.restart_postgres(Stop::Crash),
     }

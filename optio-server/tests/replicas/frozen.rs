@@ -160,3 +160,98 @@ async fn a_replica_that_was_frozen_in_the_middle_of_a_push_pushes_opens_and_merg
     fleet.stop().await;
     room.until_quiet().await;
 }
+
+/// Stands in for git. The first look at branches, once there is `ROOM/armed`, waits for `ROOM/gate`; in `ROOM/begun` it
+/// says whose it is.
+const GIT: &str = r#"#!/bin/sh
+case " $* " in *" for-each-ref "*)
+    if [ -e ROOM/armed ] && mkdir ROOM/taken 2>/dev/null; then
+        echo $PPID >ROOM/begun.new && mv ROOM/begun.new ROOM/begun
+        while [ ! -e ROOM/gate ]; do sleep 0.05; done
+    fi ;;
+esac
+exec REAL "$@"
+"#;
+
+fn with_git_that_waits(room: &mut Room) {
+    let mut folders = room.path.split(':').map(|folder| format!("{folder}/git"));
+    let real = folders.find(|git| fs::exists(git).unwrap()).unwrap();
+    let folder = room.at("bin");
+    fs::create_dir_all(&folder).unwrap();
+    let script = GIT.replace("ROOM/", room.at("").to_str().unwrap());
+    fs::write(folder.join("git"), script.replace("REAL", &real)).unwrap();
+    fs::set_permissions(folder.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+    room.path = format!("{}:{}", folder.display(), room.path);
+}
+
+/// Waits until the leases of all that a frozen replica looked after are held by others.
+async fn until_others_have_its_shares(shared: &Shared, fleet: &Fleet<'_>, frozen: usize) {
+    let frozen = format!("serve-{}-%", fleet.server(frozen).pid());
+    until("the other one to have all pull requests", || async {
+        let mut connection = shared.connect().await;
+        let left: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM leases WHERE name LIKE 'pull requests %' AND holder LIKE $1",
+        )
+        .bind(&frozen)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+        (left == 0).then_some(()).ok_or(format!("{left} are left"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_replica_that_was_frozen_in_the_middle_of_a_look_merges_nothing_by_it() {
+    let (mut room, shared) = (Room::new(), Shared::start());
+    let bare = Bare::new(&room, "shop");
+    with_git_that_waits(&mut room);
+    let mut fleet = Fleet::start(&room, &shared, 2, &[]).await;
+    let by_hand = json!({"autoMerge": false});
+    let by_itself = json!({"autoMerge": true});
+    let repo = fleet.server(0).add_repo(&bare.path, by_hand.clone()).await;
+    let script = "edit notes <<END\nx\nEND\ncommit Write notes\ncost 0.01 10 10";
+    let task = fleet.server(0).add_task(&repo, "notes", script).await;
+    until("the pull request to be green", || async {
+        let mut connection = shared.connect().await;
+        let green: Option<String> =
+            sqlx::query_scalar("SELECT body::json->>'lastGreen' FROM tasks")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        green.map(drop).ok_or(String::new())
+    })
+    .await;
+    fleet.server(0).set_repo(&repo, by_itself.clone()).await;
+    fs::write(room.at("armed"), "").unwrap();
+    let look = async |server: &Server| {
+        let path = ["api", "tasks", &task, "priority"];
+        server.post(&path, &json!({"priority": 7})).await.unwrap();
+    };
+    look(fleet.server(0)).await;
+    let frozen = until("the look to begin", || async {
+        let pid = fs::read_to_string(room.at("begun")).unwrap_or_default();
+        let pid = pid.trim().parse().map_err(|_| pid)?;
+        fleet.with_pid(pid).ok_or(format!("of {pid}"))
+    })
+    .await;
+    fleet.freeze(frozen, LONG);
+    // a person thinks better of it, and the other one looks and leaves it
+    let server = fleet.server(1 - frozen);
+    server.set_repo(&repo, by_hand).await;
+    until_others_have_its_shares(&shared, &fleet, frozen).await;
+    fs::write(room.at("gate"), "").unwrap();
+    fleet.thaw(frozen);
+    until_logged(&room, "what the forge said is too old to merge by").await;
+    let server = fleet.server(frozen);
+    let seen = server.task(&task).await;
+    assert_eq!(seen.state, StateName::PrOpened, "{seen:#?}");
+    assert_eq!(bare.subjects().len(), 1, "{:?}", bare.subjects());
+
+    server.set_repo(&repo, by_itself).await;
+    look(server).await;
+    server.until(&task, StateName::Completed).await;
+    assert_eq!(bare.subjects().len(), 2, "{:?}", bare.subjects());
+    fleet.stop().await;
+    room.until_quiet().await;
+}

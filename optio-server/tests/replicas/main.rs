@@ -29,4 +29,8 @@ mod chaos;
 #[cfg(test)]
 mod frozen;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
 mod maintenance;

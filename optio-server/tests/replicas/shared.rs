@@ -66,6 +66,11 @@ impl Shared {
         self.postgres.restart(signal).unwrap();
     }
 
+    /// Redis is away until it is restarted.
+    pub(crate) fn stop_redis(&mut self) {
+        self.redis.stop();
+    }
+
     /// It comes back empty.
     pub(crate) fn restart_redis(&mut self) {
         self.redis.restart().unwrap();

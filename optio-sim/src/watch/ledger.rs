@@ -8,17 +8,20 @@ use std::{
 };
 
 use optio_core::{
+    Clock,
+    engine::Settings,
     id::{RepoId, RunId, TaskId},
     memory::{FakeGit, MemoryForge, MemoryQueue, MemoryRuntime},
     pull_request::CommitId,
     repo::{Repo, RepoUrl},
     run::Run,
     task::Task,
+    transcript::LogEntry,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{accounts::Accounts, law::Law, work::Work};
+use super::{accounts::Accounts, law::Law, logs::Logs, work::Work};
 
 /// How many of the last events are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,7 @@ pub(crate) struct Facts {
     pub(crate) runtime: MemoryRuntime,
     pub(crate) forge: MemoryForge,
     pub(crate) queue: Arc<MemoryQueue>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// An invariant that was broken.
@@ -83,13 +87,14 @@ pub(crate) struct Book {
     pub(super) repos: BTreeMap<RepoId, Repo>,
     pub(super) work: Work,
     pub(super) accounts: Accounts,
+    pub(super) logs: Logs,
     /// Heads that the forge called fit to be merged.
     pub(super) green: BTreeSet<CommitId>,
     pub(super) global: u32,
 }
 
 impl Ledger {
-    pub(crate) fn new(facts: Facts, global: u32, keep: Trail) -> Self {
+    pub(crate) fn new(facts: Facts, settings: &Settings, keep: Trail) -> Self {
         Self {
             facts,
             begun: Instant::now(),
@@ -105,8 +110,9 @@ impl Ledger {
                 repos: BTreeMap::new(),
                 work: Work::default(),
                 accounts: Accounts::default(),
+                logs: Logs::new(settings.log_retention),
                 green: BTreeSet::new(),
-                global,
+                global: settings.limits.global,
             }),
             broken: CancellationToken::new(),
         }
@@ -184,6 +190,16 @@ impl Ledger {
     /// The runs as they are stored.
     pub(crate) fn runs(&self) -> Vec<Run> {
         self.book().runs.values().cloned().collect()
+    }
+
+    /// The log of a task as it was written.
+    pub(crate) fn written_log(&self, task: TaskId) -> Vec<LogEntry> {
+        self.book().logs.written(task)
+    }
+
+    /// The log of a task as it is to be read.
+    pub(crate) fn left_log(&self, task: TaskId) -> Vec<LogEntry> {
+        self.book().logs.left(task)
     }
 
     /// The repositories as they are stored.

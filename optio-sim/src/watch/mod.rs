@@ -3,6 +3,7 @@
 
 mod accounts;
 mod law;
+mod logs;
 mod ledger;
 mod work;
 mod store;

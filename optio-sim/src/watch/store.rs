@@ -200,6 +200,15 @@ impl Ledger {
                             format!("log of {task} without the offset that it covers"),
                         ));
                     }
+                    book.logs.write(*task, entries);
+                }
+                Write::RemoveLog(removed) => {
+                    let run = book.runs.get(&removed.run).cloned();
+                    let now = self.facts.clock.now();
+                    let early = book.logs.remove(removed, run.as_ref(), now);
+                    broken.extend(early.map(|how| ("logs are kept for their time", how)));
+                    drop(book);
+                    self.note(|| format!("log of {} removed", removed.run));
                 }
                 Write::Pause(pause) => {
                     book.accounts.pause(pause);

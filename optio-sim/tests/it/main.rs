@@ -68,6 +68,14 @@ fn a_merge_without_a_green_light_is_found() {
 }
 
 #[test]
+fn a_log_that_is_removed_too_early_is_found() {
+    assert_eq!(
+        found(Sabotage::EarlyRemoval),
+        "logs are kept for their time"
+    );
+}
+
+#[test]
 fn the_same_seed_is_the_same_story() {
     for seed in 2000..2020 {
         let (one, other) = (

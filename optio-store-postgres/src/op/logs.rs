@@ -1,9 +1,9 @@
 //! The steps that append to a log and take from it.
 
-use optio_core::{Error, Result, id::TaskId, store::RemovedLog, transcript::LogEntry};
+use optio_core::{Result, id::TaskId, run::Run, store::RemovedLog, transcript::LogEntry};
 
-use super::{Kind, Op};
-use crate::{BACKEND, cell::Cell, log};
+use super::{Kind, Op, by_id};
+use crate::{cell::Cell, log, record::Record as _};
 
 /// How many log entries a row holds at most: what is read is read as a whole.
 const LARGEST_BATCH: usize = 512;
@@ -13,11 +13,6 @@ pub(super) fn append(task: TaskId, entries: &[LogEntry], ops: &mut Vec<Op>) -> R
     let Some(first) = entries.first().map(|entry| entry.cursor) else {
         return Ok(());
     };
-    let mut numbered = (first.seq..).zip(entries);
-    if first.seq == 0 || numbered.any(|(seq, entry)| entry.cursor.seq != seq) {
-        let message = format!("the log entries for {task} are not numbered from 1 without a gap");
-        return Err(Error::conflict(BACKEND, message));
-    }
     let id = Cell::Id(task.as_uuid());
     let run = Cell::Int(first.run.into());
     let mut key = Some(("log", task.as_uuid(), first.run));
@@ -47,7 +42,8 @@ pub(super) fn append(task: TaskId, entries: &[LogEntry], ops: &mut Vec<Op>) -> R
 
 /// Takes the beginning of a log away, and puts a notice in its place.
 pub(super) fn remove(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
-    let run = Cell::Id(removed.run.as_uuid());
+    // with its key: a run that ends in the same commit ends before or after it, as the commit says
+    ops.push(by_id(Kind::HasEnded, Run::TABLE, removed.run.as_uuid()));
     let log = [
         Cell::Id(removed.task.as_uuid()),
         Cell::Int(removed.number.into()),
@@ -57,7 +53,6 @@ pub(super) fn remove(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
         ops.push(Op { kind, key, cells });
     };
     let through = Cell::count(removed.through.unwrap_or(u64::MAX));
-    push(Kind::HasEnded, vec![run.clone()]);
     push(Kind::TrimLog, [&log[..], &[through]].concat());
     if let Some(notice) = removed.notice {
         let at = Cell::count(notice.cursor.seq);
@@ -65,7 +60,7 @@ pub(super) fn remove(removed: RemovedLog, ops: &mut Vec<Op>) -> Result<()> {
         push(Kind::LogNotice, [&log[..], &rest].concat());
     }
     if removed.through.is_none() {
-        push(Kind::LogRemoved, vec![run]);
+        push(Kind::LogRemoved, vec![Cell::Id(removed.run.as_uuid())]);
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use optio_core::{
     repo::Repo,
     run::Run,
     schedule::Schedule,
-    store::{Commit, OutboxEntry, RunGuard, Write},
+    store::{Commit, OutboxEntry, Write},
     task::Task,
     webhook::Webhook,
     workspace::Workspace,
@@ -115,42 +115,17 @@ pub(crate) struct Op {
 /// # Errors
 /// `Invalid` or `Conflict` for a commit that could never be carried out.
 pub(crate) fn plan(commit: Commit) -> Result<Vec<Op>> {
+    commit.check(BACKEND)?;
     let mut ops = Vec::with_capacity(commit.writes.len() + 1);
-    for guard in &commit.guards {
-        // writing a run checks what a guard checks: no need to look twice
-        if !is_implied(guard, &commit.writes) {
-            ops.push(Op {
-                kind: Kind::Guard,
-                key: Some((Run::TABLE, guard.run.as_uuid(), 0)),
-                cells: vec![Cell::Id(guard.run.as_uuid()), Cell::count(guard.epoch)],
-            });
-        }
+    for guard in commit.open_guards() {
+        let mut op = by_id(Kind::Guard, Run::TABLE, guard.run.as_uuid());
+        op.cells.push(Cell::count(guard.epoch));
+        ops.push(op);
     }
     for write in commit.writes {
-        if let Write::Run(run) = &write {
-            let guard = RunGuard {
-                run: run.id,
-                epoch: run.epoch,
-            };
-            if !commit.guards.contains(&guard) {
-                let message = format!("{} is written without a guard of its epoch", run.id);
-                return Err(Error::invalid(BACKEND, message));
-            }
-        }
         plan_write(write, &mut ops)?;
     }
     Ok(ops)
-}
-
-fn is_implied(guard: &RunGuard, writes: &[Write]) -> bool {
-    let mut of_this_run = writes.iter().filter(|write| match write {
-        Write::Run(run) | Write::NewRun(run) | Write::TakeOver(run) => run.id == guard.run,
-        _ => false,
-    });
-    matches!(
-        (of_this_run.next(), of_this_run.next()),
-        (Some(Write::Run(run)), None) if run.epoch == guard.epoch
-    )
 }
 
 fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
@@ -158,10 +133,6 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
         Write::Task(task) => ops.push(versioned(task, (Kind::NewTask, Kind::Task))?),
         Write::NewRun(run) => ops.push(record(&run, Kind::NewRun)?),
         Write::Run(run) => ops.push(record(&run, Kind::Run)?),
-        Write::TakeOver(run) if run.epoch == 0 => {
-            let message = format!("{} is taken over into epoch 0", run.id);
-            return Err(Error::invalid(BACKEND, message));
-        }
         Write::TakeOver(run) => ops.push(record(&run, Kind::TakeOver)?),
         Write::TicketIsNew { source, key } => ops.push(ticket_is_new(&source, &key)),
         Write::LiveRunsAtMost { repo, limit } => ops.push(Op {

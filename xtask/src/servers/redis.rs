@@ -41,14 +41,20 @@ impl Redis {
         Ok(started)
     }
 
-    /// Kills the server and starts an empty one in its place.
+    /// Kills the server. Nobody answers until one is started in its place.
+    #[allow(dead_code, reason = "only tests of outages need it")]
+    pub(crate) fn stop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+
+    /// Kills the server, if it is there, and starts an empty one in its place.
     ///
     /// # Errors
     /// It does not start again.
     #[allow(dead_code, reason = "only tests of outages need it")]
     pub(crate) fn restart(&mut self) -> Result<(), String> {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        self.stop();
         let program = program().ok_or("Redis is gone")?;
         self.server = spawn(&program, &self.folder)?;
         self.wait()

@@ -83,6 +83,42 @@ pub async fn a_log_is_removed_from_its_beginning_and_says_so(store: &Store) {
     assert_eq!(cursors(&other.await.expect("log")), [(1, 1)]);
 }
 
+/// Until it ends, be it in the same commit.
+pub async fn the_log_of_a_run_that_is_live_is_kept(store: &Store) {
+    let live = sample::run(1, 1);
+    let entries = vec![sample::log_entry(1, 1, "x"), sample::log_entry(1, 2, "y")];
+    let log = Write::Log(sample::task_id(1), entries);
+    store.put([Write::NewRun(live.clone()), log]).await;
+    let remove = |through| {
+        Write::RemoveLog(RemovedLog {
+            run: live.id,
+            task: live.task,
+            number: 1,
+            through,
+            notice: Some(LogEntry::removed(1, sample::at(100))),
+        })
+    };
+    for through in [Some(1), None] {
+        let refusal = refused(store.write([remove(through)]).await);
+        assert_eq!(refusal, Conflict, "{through:?}");
+    }
+    let mut ended = live.clone();
+    ended.phase = RunPhase::Ended {
+        outcome: RunOutcome::Cancelled { rescue: None },
+        at: sample::at(5),
+    };
+    let end = || Write::Run(ended.clone());
+    let guarded = || Commit::new().guarded(live.id, live.epoch);
+    let too_early = guarded().with(remove(None)).with(end());
+    assert_eq!(refused(store.port().commit(too_early).await), Conflict);
+    assert_eq!(page(store, (0, 0), 9).await, [(1, 1), (1, 2)]);
+    let in_time = guarded().with(end()).with(remove(None));
+    store.port().commit(in_time).await.expect("commit");
+    assert_eq!(page(store, (0, 0), 9).await, [(1, 1)]);
+    let old = store.port().old_logs(sample::at(99), 9).await;
+    assert_eq!(old.expect("old_logs"), []);
+}
+
 /// Those that have ended, the one that ended first before all others.
 pub async fn runs_with_old_logs_are_found_until_those_are_removed(store: &Store) {
     let ended = |n: u64, at: u64| {

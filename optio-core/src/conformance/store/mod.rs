@@ -62,6 +62,7 @@ macro_rules! store_conformance {
                 tasks_are_counted_by_state
 
                 a_log_is_removed_from_its_beginning_and_says_so
+                the_log_of_a_run_that_is_live_is_kept
                 runs_with_old_logs_are_found_until_those_are_removed
                 log_entries_of_a_run_follow_on_without_a_gap
                 a_log_is_read_in_pages_behind_a_cursor

@@ -4,9 +4,10 @@ use super::Store;
 use crate::{
     conformance::{refused, sample},
     error::ErrorKind::{Conflict, Invalid},
+    id::RunId,
     run::RunPhase,
-    store::{Commit, RunQuery, TaskQuery, Write},
-    transcript::LogCursor,
+    store::{Commit, RemovedLog, RunQuery, TaskQuery, Write},
+    transcript::{LogCursor, LogEntry},
 };
 
 /// Each kind of write is taken back if a later one in the same commit fails.
@@ -115,6 +116,7 @@ fn good_writes() -> Vec<Write> {
         Write::Workspace(sample::workspace(3)),
         Write::ForgetWorkspace(sample::workspace_id(2), 1),
         Write::Log(sample::task_id(1), vec![sample::log_entry(1, 2, "more")]),
+        remove_log_of(sample::run_id(9)),
         Write::Audit(sample::audit(1, "more")),
         Write::Outbox(sample::outbox(2)),
         Write::Postponed(sample::outbox_id(1), sample::at(1_000)),
@@ -132,12 +134,15 @@ fn bad_writes() -> Vec<(Write, crate::error::ErrorKind)> {
     same_address.url = sample::repo(1).url;
     let mut skipped_epoch = sample::run(1, 1);
     skipped_epoch.epoch = 3;
+    let mut no_epoch = sample::run(1, 1);
+    no_epoch.epoch = 0;
     vec![
         (Write::Task(sample::task(1)), Conflict),
         (Write::NewRun(sample::run(1, 1)), Conflict),
         (Write::Run(sample::run(1, 1)), Invalid),
         (Write::TakeOver(sample::run(1, 1)), Conflict),
         (Write::TakeOver(skipped_epoch), Conflict),
+        (Write::TakeOver(no_epoch), Invalid),
         (Write::Repo(same_address), Conflict),
         (Write::Workspace(sample::workspace(1)), Conflict),
         (Write::ForgetWorkspace(sample::workspace_id(1), 7), Conflict),
@@ -153,8 +158,20 @@ fn bad_writes() -> Vec<(Write, crate::error::ErrorKind)> {
             ),
             Conflict,
         ),
+        (remove_log_of(sample::run_id(1)), Conflict),
         (Write::Outbox(sample::outbox(1)), Conflict),
     ]
+}
+
+/// Removes the log of the first task, and says that it was that of this run.
+fn remove_log_of(run: RunId) -> Write {
+    Write::RemoveLog(RemovedLog {
+        run,
+        task: sample::task_id(1),
+        number: 1,
+        through: Some(1),
+        notice: Some(LogEntry::removed(1, sample::at(100))),
+    })
 }
 
 /// All that can be read of a store without changing it.

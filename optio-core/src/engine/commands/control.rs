@@ -1,5 +1,6 @@
 //! Steering tasks: cancel, retry, reorder; one or many.
 
+use super::may_wait;
 use crate::{
     engine::{Optio, change::Because},
     error::{Error, ErrorKind, Result},
@@ -160,7 +161,7 @@ impl Optio {
                 Ok(task)
             })
             .await?;
-        self.queue().reprioritise(id, priority).await?;
+        may_wait(self.queue().reprioritise(id, priority).await);
         Ok(task)
     }
 }

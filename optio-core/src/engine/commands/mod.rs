@@ -12,3 +12,12 @@ mod webhooks;
 
 pub(crate) use self::review::ReviewWanted;
 pub use self::{repos::RepoDraft, schedules::NewSchedule, submit::NewTask};
+use crate::error::Result;
+
+/// What the queue was told of a change that is stored. If it cannot be reached it hears of it later, from the relay or the
+/// health monitor: no reason to call the change a failure.
+fn may_wait(told: Result<()>) {
+    if let Err(error) = told {
+        tracing::warn!(%error, "the queue is told of a change later");
+    }
+}

@@ -1,5 +1,6 @@
 //! Repositories: adding one, changing how Optio treats it.
 
+use super::may_wait;
 use crate::{
     engine::Optio,
     error::{Error, Result, Retry},
@@ -47,7 +48,7 @@ impl Optio {
         change.write(Write::Repo(repo.clone()));
         change.commit().await?;
         repo.version = 1;
-        self.push_limits().await?;
+        may_wait(self.push_limits().await);
         Ok(repo)
     }
 
@@ -84,7 +85,7 @@ impl Optio {
                 Ok(repo)
             })
             .await?;
-        self.push_limits().await?;
+        may_wait(self.push_limits().await);
         Ok(repo)
     }
 

@@ -62,6 +62,7 @@ struct State {
     /// Every run of an agent that was ever started, in order.
     spawned: Vec<SpawnedRun>,
     unreachable: Option<String>,
+    late_read: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -162,6 +163,11 @@ impl MemoryRuntime {
     /// Lets every call fail as `Unavailable`, or no longer. Runs go on.
     pub fn set_unreachable(&self, reason: Option<&str>) {
         self.lock().unreachable = reason.map(str::to_owned);
+    }
+
+    /// Lets the next file that is read come so much later, with what was in it when it was asked for.
+    pub fn delay_next_read(&self, late: Duration) {
+        self.lock().late_read = Some(late);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -449,8 +455,15 @@ impl Runtime for MemoryRuntime {
         path: &WorkspacePath,
         limit: usize,
     ) -> Result<Bytes> {
-        self.lock().working(workspace)?;
+        let late = {
+            let mut state = self.lock();
+            state.working(workspace)?;
+            state.late_read.take()
+        };
         let file = self.inner.git.read(workspace, path);
+        if let Some(late) = late {
+            tokio::time::sleep(late).await;
+        }
         let content = file.ok_or_else(|| Error::not_found(BACKEND, format!("the file {path}")))?;
         if content.len() > limit {
             let size = content.len();

@@ -24,12 +24,13 @@ type Records<K, V> = fn(&mut State) -> &mut BTreeMap<K, V>;
 impl State {
     /// All of it or nothing.
     pub(super) fn commit(&mut self, commit: Commit) -> Result<()> {
+        commit.check(BACKEND)?;
         for guard in &commit.guards {
             self.held(*guard)?;
         }
         let mut undo = Vec::with_capacity(commit.writes.len());
         for write in commit.writes {
-            match self.write(write, &commit.guards) {
+            match self.write(write) {
                 Ok(back) => undo.push(back),
                 Err(error) => {
                     for back in undo.into_iter().rev() {
@@ -42,7 +43,7 @@ impl State {
         Ok(())
     }
 
-    fn write(&mut self, write: Write, guards: &[RunGuard]) -> Result<Undo> {
+    fn write(&mut self, write: Write) -> Result<Undo> {
         match write {
             Write::Task(task) => self.put(|state| &mut state.tasks, task),
             Write::Repo(repo) => {
@@ -62,17 +63,7 @@ impl State {
                 Ok(self.set(|state| &mut state.runs, run.id, Some(run)))
             }
             Write::Run(run) => {
-                let guard = RunGuard {
-                    run: run.id,
-                    epoch: run.epoch,
-                };
-                if !guards.contains(&guard) {
-                    return Err(Error::invalid(
-                        BACKEND,
-                        format!("{} is written without a guard of its epoch", run.id),
-                    ));
-                }
-                self.held(guard)?;
+                self.held(RunGuard::of(&run))?;
                 Ok(self.set(|state| &mut state.runs, run.id, Some(run)))
             }
             Write::TakeOver(run) => self.take_over(run),
@@ -127,7 +118,7 @@ impl State {
                 Ok(self.set(|state| &mut state.pauses, account, None))
             }
             Write::Log(task, entries) => self.append(task, entries),
-            Write::RemoveLog(removed) => Ok(self.remove_log(removed)),
+            Write::RemoveLog(removed) => self.remove_log(removed),
             Write::Audit(audit) => {
                 let task = audit.task;
                 self.history.entry(task).or_default().push(audit);
@@ -197,11 +188,10 @@ impl State {
     }
 
     fn take_over(&mut self, run: Run) -> Result<Undo> {
-        let Some(epoch) = run.epoch.checked_sub(1) else {
-            let message = format!("{} is taken over into epoch 0", run.id);
-            return Err(Error::invalid(BACKEND, message));
-        };
-        self.held(RunGuard { run: run.id, epoch })?;
+        self.held(RunGuard {
+            run: run.id,
+            epoch: run.epoch.saturating_sub(1), // none is zero: that was checked
+        })?;
         let taken = self.runs.get(&run.id).map(|stored| Run {
             epoch: run.epoch,
             lease: run.lease,
@@ -232,20 +222,25 @@ impl State {
         }
     }
 
-    fn remove_log(&mut self, removed: RemovedLog) -> Undo {
+    fn remove_log(&mut self, removed: RemovedLog) -> Result<Undo> {
         let (run, task) = (removed.run, removed.task);
+        if self.runs.get(&run).is_some_and(Run::is_live) {
+            return Err(conflict(format!(
+                "{run} has not ended, and its log is kept until it has"
+            )));
+        }
         let log = self.logs.entry(task).or_default();
         let before = log.clone();
         let last = removed.through.unwrap_or(u64::MAX);
         log.retain(|at, _| at.run != removed.number || at.seq > last);
         log.extend(removed.notice.map(|notice| (notice.cursor, notice)));
         let whole = removed.through.is_none() && self.removed_logs.insert(run);
-        Box::new(move |state| {
+        Ok(Box::new(move |state| {
             state.logs.insert(task, before);
             if whole {
                 state.removed_logs.remove(&run);
             }
-        })
+        }))
     }
 
     fn append(&mut self, task: crate::id::TaskId, entries: Vec<LogEntry>) -> Result<Undo> {

@@ -145,3 +145,25 @@ async fn what_hangs_is_ended_after_its_time_whatever_the_clock_says() {
         assert_eq!(minutes, 30, "{jump}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_forward_and_back_again_removes_no_log_too_early() {
+    let day = Duration::from_secs(24 * 3600);
+    let world = World::with(auto_merge(), |settings| settings.log_retention = Some(day)).await;
+    let (engine, clock) = with_settable_clock(&world);
+    world.agents_do(diligent);
+    let task = submit(&world, &engine).await;
+    let _running = run(&engine);
+    world.until(task, StateName::Completed).await;
+    let log = || engine.store().log(task, LogCursor::default(), 1000);
+    let whole = log().await.unwrap();
+    assert!(whole.len() > 1);
+    clock.set(2 * DAY);
+    tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
+    assert_eq!(log().await.unwrap(), whole);
+    clock.set(-2 * DAY);
+    tokio::time::sleep(Duration::from_secs(20 * 3600)).await;
+    assert_eq!(log().await.unwrap(), whole);
+    tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
+    assert_eq!(log().await.unwrap().len(), 1, "a day has passed");
+}

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use optio_core::{
     ErrorKind,
+    clock::later,
     id::TaskId,
     memory::{Signal, Step, diligent},
-    store::{Commit, Write},
+    money::Usd,
+    repo::RepoSettings,
+    run::{Lease, RunKind, RunPhase, WorkerId},
+    store::{Commit, TaskQuery, Write},
     task::StateName,
 };
 
@@ -127,6 +131,67 @@ async fn whoever_lost_a_run_can_write_nothing_about_it() {
         .with(Write::Run(frozen.clone()));
     let refused = world.engine.store().commit(thawed).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_lost_a_review_while_reading_its_verdict_says_nothing_of_it() {
+    let settings = RepoSettings {
+        review_enabled: true,
+        ..auto_merge()
+    };
+    let world = World::new(settings).await;
+    let (begun, go_on) = (Signal::new(), Signal::new());
+    let (raise, wait) = (begun.clone(), go_on.clone());
+    world.agents_do(move |run| match run.kind {
+        RunKind::Review => vec![
+            Step::Raise(raise.clone()),
+            Step::WaitFor(wait.clone()),
+            Step::Cost(Usd::from_dollars(0.5)),
+            Step::approve("fine"),
+        ],
+        _ => diligent(run),
+    });
+    let task = world.submit("Add a cart").await;
+    let first = world.run();
+    begun.raised().await;
+    let reviews = TaskQuery {
+        parent: Some(task),
+        ..TaskQuery::default()
+    };
+    let reviews = world.engine.store().tasks(&reviews).await;
+    let review = reviews.unwrap().remove(0).id;
+    // as if it were frozen once it has asked for the verdict, and thawed when somebody else holds the run
+    world.runtime.delay_next_read(Duration::from_secs(5));
+    go_on.raise();
+    let exited = loop {
+        let run = world.runs(review).await.remove(0);
+        if matches!(run.phase, RunPhase::Exited { .. }) {
+            break run;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    let mut taken = exited.clone();
+    taken.epoch += 1;
+    taken.lease = Lease {
+        holder: WorkerId("c".to_owned()),
+        until: later(world.engine.ports().clock.now(), Duration::from_secs(120)),
+    };
+    let commit = Commit::new().with(Write::TakeOver(taken.clone()));
+    world.engine.store().commit(commit).await.unwrap();
+    let (task_then, review_then) = (world.task(task).await, world.task(review).await);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.runs(review).await, [taken]);
+    assert_eq!(world.task(review).await, review_then);
+    assert_eq!(world.task(task).await, task_then);
+    assert_eq!(world.forge.calls("review"), 0);
+    assert_eq!(world.merges(), 0);
+
+    first.kill().await;
+    let _second = run(&world.replica("b"));
+    let task = world.until(task, StateName::Completed).await;
+    assert_eq!(world.runs(review).await.len(), 1);
+    assert_eq!(world.forge.calls("review"), 1);
+    assert_eq!(task.usage.cost.to_string(), "$0.51", "counted once");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use optio_core::{
-    ErrorKind, NewTask, Optio,
+    Clock, ErrorKind, NewTask, Optio,
+    failure::{Failure, FailureClass},
     id::TaskId,
-    memory::Signal,
+    memory::{Signal, TokioClock},
     pull_request::{Checks, PrNumber},
-    task::{StateName, TicketRef},
+    store::{Commit, Write},
+    task::{StateName, Task, TaskState, TicketRef},
     tickets::Ticket,
 };
 use tokio::time::Instant;
@@ -128,6 +130,35 @@ async fn what_the_forge_said_too_long_ago_merges_nothing() {
 
     frozen.look_at_pull_request(tasks[0]).await.unwrap();
     assert_eq!(world.merges(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_very_many_failed_tasks_some_are_looked_at_each_time_and_none_is_left_out() {
+    let clock = TokioClock::new();
+    let older: Vec<TaskId> = (0..450).map(|_| TaskId::generate(&clock)).collect();
+    let (world, tasks) = with_open_pull_requests(1).await;
+    let mut failed = world.task(tasks[0]).await;
+    failed.state = TaskState::Failed {
+        failure: Failure::new(FailureClass::Unknown),
+        at: clock.now(),
+    };
+    let nothing_to_look_at = |id| Task {
+        id,
+        version: 0,
+        pull_request: None,
+        ..failed.clone()
+    };
+    let writes = older.into_iter().map(nothing_to_look_at);
+    let commit = writes.chain([failed.clone()]).map(Write::Task);
+    let commit = commit.fold(Commit::new(), Commit::with);
+    world.engine.store().commit(commit).await.unwrap();
+    // a person merges what the task left open
+    world.forge.merge_elsewhere(&world.url, PrNumber(1));
+    let watcher = world.replica("b");
+    for name in [StateName::Failed, StateName::Failed, StateName::Completed] {
+        watcher.tick_pr_watcher().await.unwrap();
+        assert_eq!(world.task(tasks[0]).await.state.name(), name);
+    }
 }
 
 #[tokio::test(start_paused = true)]
