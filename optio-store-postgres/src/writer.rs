@@ -9,7 +9,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -96,6 +96,9 @@ impl Failure {
     }
 }
 
+/// How long a connection that has nothing to write is kept out of the pool.
+const KEPT: Duration = Duration::from_secs(5);
+
 /// Writes until `closing`, or until nobody can ask any more; then closes the connections.
 pub(crate) async fn write(
     writers: PgPool,
@@ -105,19 +108,36 @@ pub(crate) async fn write(
 ) {
     let lanes = usize::try_from(writers.options().get_max_connections()).unwrap_or(1);
     let mut under_way = JoinSet::new();
+    let mut free: Vec<Lane> = (0..lanes).map(|_| Lane::new(&writers)).collect();
     loop {
-        if under_way.len() >= lanes {
-            // one that panicked has dropped its jobs, which tells those who wait for them
-            under_way.join_next().await;
+        // one that panicked has dropped its jobs, which tells those who wait for them
+        while let Some(ended) = under_way.try_join_next() {
+            free.push(ended.unwrap_or_else(|_| Lane::new(&writers)));
         }
+        let mut lane = match free.pop() {
+            Some(lane) => lane,
+            None => match under_way.join_next().await {
+                Some(Ok(lane)) => lane,
+                _ => Lane::new(&writers),
+            },
+        };
         let mut batch = Vec::new();
-        tokio::select! {
+        let taken = tokio::select! {
             biased;
-            taken = jobs.recv_many(&mut batch, 1) => if taken == 0 { break },
+            taken = jobs.recv_many(&mut batch, 1) => taken,
             () = closing.cancelled(), if !jobs.is_closed() => {
                 jobs.close(); // what waits already is still carried out
+                free.push(lane);
                 continue;
             }
+            () = tokio::time::sleep(KEPT), if lane.connection.is_some() => {
+                lane.connection = None;
+                free.insert(0, lane);
+                continue;
+            }
+        };
+        if taken == 0 {
+            break;
         }
         // whoever was woken together with the first one hands in its commit now
         tokio::task::yield_now().await;
@@ -126,48 +146,94 @@ pub(crate) async fn write(
         {
             batch.push(job);
         }
-        let writers = writers.clone();
-        under_way.spawn(async move { carry_out(&writers, batch).await });
+        under_way.spawn(async move {
+            lane.carry_out(batch).await;
+            lane
+        });
     }
     while under_way.join_next().await.is_some() {}
+    drop(free);
     readers.close().await;
     writers.close().await;
 }
 
-async fn carry_out(writers: &PgPool, mut batch: Vec<Job>) {
-    let failure = persist(writers, &mut batch).await.err();
-    if let Some(failure) = &failure {
-        let error = failure.meaning();
-        tracing::error!(%error, commits = batch.len(), "a batch of commits could not be written");
-    }
-    for job in batch {
-        job.answer(failure.as_ref());
-    }
+/// One of the connections that write. It keeps it while there is something to write: to give it back to the pool and to
+/// ask for it again takes more ways to the server than a transaction.
+#[derive(Debug)]
+struct Lane {
+    pool: PgPool,
+    connection: Option<PoolConnection<Postgres>>,
 }
 
-/// Carries out a batch, more than once if that helps.
-async fn persist(pool: &PgPool, batch: &mut [Job]) -> Result<(), Failure> {
-    let mut attempt = 1;
-    loop {
-        let failure = match transact(pool, batch).await {
-            Ok(()) => return Ok(()),
-            Err(failure) => failure,
-        };
-        let undone = match failure {
-            Failure::Undone(error) => error,
-            outdated @ Failure::Outdated(_) => return Err(outdated),
-            Failure::InDoubt { transaction, error } => match fate(pool, &transaction).await {
-                Some(Fate::Committed) => return Ok(()),
-                Some(Fate::Aborted) => error,
-                None => return Err(Failure::InDoubt { transaction, error }),
-            },
-        };
-        if attempt == ATTEMPTS || !(is_passing(&undone) || is_lost(&undone)) {
-            return Err(Failure::Undone(undone));
+impl Lane {
+    fn new(pool: &PgPool) -> Self {
+        Self {
+            pool: pool.clone(),
+            connection: None,
         }
-        tracing::debug!(error = %detail(&undone), attempt, "a batch of commits is tried again");
-        pause(attempt).await;
-        attempt += 1;
+    }
+
+    async fn carry_out(&mut self, mut batch: Vec<Job>) {
+        let failure = self.persist(&mut batch).await.err();
+        if let Some(failure) = &failure {
+            let error = failure.meaning();
+            tracing::error!(%error, commits = batch.len(), "a batch of commits could not be written");
+        }
+        for job in batch {
+            job.answer(failure.as_ref());
+        }
+    }
+
+    /// Carries out a batch, more than once if that helps.
+    async fn persist(&mut self, batch: &mut [Job]) -> Result<(), Failure> {
+        let mut attempt = 1;
+        loop {
+            let failure = match self.transact(batch).await {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            let undone = match failure {
+                Failure::Undone(error) => error,
+                outdated @ Failure::Outdated(_) => return Err(outdated),
+                Failure::InDoubt { transaction, error } => {
+                    match fate(&self.pool, &transaction).await {
+                        Some(Fate::Committed) => return Ok(()),
+                        Some(Fate::Aborted) => error,
+                        None => return Err(Failure::InDoubt { transaction, error }),
+                    }
+                }
+            };
+            if attempt == ATTEMPTS || !(is_passing(&undone) || is_lost(&undone)) {
+                return Err(Failure::Undone(undone));
+            }
+            tracing::debug!(error = %detail(&undone), attempt, "a batch of commits is tried again");
+            pause(attempt).await;
+            attempt += 1;
+        }
+    }
+
+    /// Carries out a batch in one transaction and leaves its results in the jobs.
+    async fn transact(&mut self, jobs: &mut [Job]) -> Result<(), Failure> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.pool.acquire().await.map_err(Failure::Undone)?,
+        };
+        let outcome = transact_on(&mut connection, jobs).await;
+        let broken = match &outcome {
+            Ok(()) => false,
+            // a transaction that failed is ended; a connection in doubt is not used again
+            Err(Failure::Undone(error)) => {
+                is_lost(error) || run(&mut connection, "ROLLBACK").await.is_err()
+            }
+            Err(Failure::Outdated(_)) => run(&mut connection, "ROLLBACK").await.is_err(),
+            Err(Failure::InDoubt { .. }) => true,
+        };
+        if broken {
+            connection.close_on_drop();
+        } else {
+            self.connection = Some(connection);
+        }
+        outcome
     }
 }
 
@@ -203,25 +269,6 @@ async fn fate(pool: &PgPool, transaction: &str) -> Option<Fate> {
         pause(attempt).await;
     }
     None
-}
-
-/// Carries out a batch in one transaction and leaves its results in the jobs.
-async fn transact(pool: &PgPool, jobs: &mut [Job]) -> Result<(), Failure> {
-    let mut connection = pool.acquire().await.map_err(Failure::Undone)?;
-    let outcome = transact_on(&mut connection, jobs).await;
-    let broken = match &outcome {
-        Ok(()) => false,
-        // a transaction that failed is ended; a connection in doubt is not used again
-        Err(Failure::Undone(error)) => {
-            is_lost(error) || run(&mut connection, "ROLLBACK").await.is_err()
-        }
-        Err(Failure::Outdated(_)) => run(&mut connection, "ROLLBACK").await.is_err(),
-        Err(Failure::InDoubt { .. }) => true,
-    };
-    if broken {
-        connection.close_on_drop();
-    }
-    outcome
 }
 
 async fn transact_on(connection: &mut PgConnection, jobs: &mut [Job]) -> Result<(), Failure> {
