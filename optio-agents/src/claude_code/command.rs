@@ -43,7 +43,7 @@ impl ClaudeCode {
         if let Some(model) = &run.model {
             command = command.args(["--model", model]);
         }
-        if let Some(effort) = &self.effort {
+        if let Some(effort) = run.effort.as_ref().or(self.effort.as_ref()) {
             command = command.args(["--effort", effort]);
         }
         command = match &run.resume {

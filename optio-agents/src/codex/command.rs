@@ -50,7 +50,7 @@ impl Codex {
             command = set(command, "model_provider", r#""optio""#);
             command = set(command, "model_providers.optio", &provider);
         }
-        if let Some(effort) = &self.effort {
+        if let Some(effort) = run.effort.as_ref().or(self.effort.as_ref()) {
             command = set(command, "model_reasoning_effort", &toml(effort));
         }
         if let Some(instructions) = &self.instructions {

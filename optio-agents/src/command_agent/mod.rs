@@ -181,6 +181,13 @@ impl Agent for CommandAgent {
 
     fn command(&self, run: &RunSpec) -> Result<Command> {
         let manifest = &self.manifest;
+        if let Some(effort) = &run.effort {
+            let message = format!(
+                "{} cannot be told an effort, such as {effort}",
+                manifest.name
+            );
+            return Err(Error::invalid(NAME, message));
+        }
         let filling = self.filling(run);
         let args = [
             &manifest.args,

@@ -105,6 +105,8 @@ pub struct RunSpec {
     pub prompt: String,
     /// The model, if one is asked for.
     pub model: Option<String>,
+    /// How much thought, in the agent's own words, if any is asked for: it comes before what the agent was set to.
+    pub effort: Option<String>,
     /// The session to go on with, if there is one.
     pub resume: Option<SessionId>,
     /// The worktree, as a path in the workspace: where the agent works.
@@ -142,6 +144,7 @@ impl RunSpec {
             kind,
             prompt,
             model: None,
+            effort: None,
             resume: None,
             worktree: places.worktree,
             worktree_dir,

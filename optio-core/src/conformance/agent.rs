@@ -130,14 +130,16 @@ fn spec(kind: RunKind) -> RunSpec {
 
 const PROMPT: &str = "Fix the \"flaky\" test; it's in $HOME\n--and `more` *\n\u{1f980}";
 
-/// Runs of every kind, new and resumed, with a model and without.
+/// Runs of every kind, new and resumed, with a model and an effort and without.
 fn specs() -> impl Iterator<Item = RunSpec> {
     RunKind::ALL.into_iter().flat_map(|kind| {
         let plain = spec(kind);
         let mut full = spec(kind);
         full.model = Some("a-model".to_owned());
         full.resume = Some(SessionId("0190a5f0-0000-7000-8000-000000000000".to_owned()));
-        [plain, full]
+        let mut thoughtful = full.clone();
+        thoughtful.effort = Some("high".to_owned());
+        [plain, full, thoughtful]
     })
 }
 

@@ -25,6 +25,7 @@ pub(super) const PROGRAM: &str = "memory-agent";
 pub(super) const TASK: &str = "MEMORY_AGENT_TASK";
 pub(super) const KIND: &str = "MEMORY_AGENT_KIND";
 pub(super) const MODEL: &str = "MEMORY_AGENT_MODEL";
+pub(super) const EFFORT: &str = "MEMORY_AGENT_EFFORT";
 pub(super) const SESSION: &str = "MEMORY_AGENT_SESSION";
 pub(super) const VERDICT_FILE: &str = "MEMORY_AGENT_VERDICT_FILE";
 
@@ -120,6 +121,9 @@ impl Agent for MemoryAgent {
         if let Some(model) = &run.model {
             command = command.env(MODEL, model);
         }
+        if let Some(effort) = &run.effort {
+            command = command.env(EFFORT, effort);
+        }
         Ok(match self.listens {
             Listens::Never => command,
             Listens::AtWork => command.open_stdin(),
@@ -180,6 +184,8 @@ pub struct SpawnedRun {
     pub prompt: String,
     /// The model it was asked to use.
     pub model: Option<String>,
+    /// How much thought it was asked for.
+    pub effort: Option<String>,
     /// The session that it goes on with, or its own.
     pub session: String,
     /// The worktree.

@@ -218,6 +218,7 @@ impl Optio {
         };
         let mut spec = RunSpec::new(task.id, run.id, run.kind, String::new(), places);
         spec.model = run.model.clone();
+        spec.effort = repo.settings.effort.clone();
         spec.resume = run.resumes.clone();
         let (TaskState::Provisioning { next, .. } | TaskState::Running { next, .. }) = &task.state
         else {
