@@ -198,6 +198,10 @@ impl Agent for Codex {
         Some(price.of(used))
     }
 
+    fn tells_version(&self) -> bool {
+        false
+    }
+
     fn account(&self) -> Option<AccountName> {
         Some(match &self.auth {
             Auth::Workspace => AccountName::unseen(self.name(), "workspace"),

@@ -53,10 +53,11 @@ use optio_core::{
     clock::Timestamp,
     error::{Error, Result},
     failure::{ExitStatus, Failure, FailureClass},
+    id::RunId,
     money::{Usage, Usd},
     runtime::Command,
     secret::Secret,
-    transcript::{Failed, TranscriptEvent},
+    transcript::{Failed, SessionId, TranscriptEvent},
 };
 
 pub use self::manifest::ManifestError;
@@ -275,6 +276,15 @@ impl Agent for CommandAgent {
             Some((variable, secret)) => AccountName::of(name, &variable.to_lowercase(), secret),
             None => AccountName::unseen(name, "workspace"),
         })
+    }
+
+    fn new_session(&self, run: RunId) -> Option<SessionId> {
+        let is_given = !self.manifest.start.is_empty();
+        is_given.then(|| SessionId(run.as_uuid().to_string()))
+    }
+
+    fn tells_version(&self) -> bool {
+        self.manifest.rules.tell_version()
     }
 
     fn leftovers(&self) -> Vec<String> {

@@ -188,6 +188,10 @@ impl Agent for Gemini {
         }
     }
 
+    fn tells_version(&self) -> bool {
+        false
+    }
+
     fn account(&self) -> Option<AccountName> {
         let (kind, credential) = match &self.auth {
             Auth::Workspace => return Some(AccountName::unseen(NAME, "workspace")),

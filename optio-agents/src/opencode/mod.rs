@@ -273,6 +273,10 @@ impl Agent for OpenCode {
         Some(self.prices.find(name)?.of(used))
     }
 
+    fn tells_version(&self) -> bool {
+        false
+    }
+
     fn account(&self) -> Option<AccountName> {
         let unseen = |kind: &str| Some(AccountName::unseen(NAME, kind));
         match &self.auth {

@@ -20,6 +20,7 @@ mod shares;
 mod task_worker;
 mod ticket_sync;
 pub(crate) mod transcript;
+mod versions;
 mod workers;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -34,7 +35,7 @@ pub use self::{
     task_worker::Ticked,
     transcript::{LineSplitter, MAX_LINE},
 };
-use self::{change::Change, locks::TaskLocks, shares::Shares};
+use self::{change::Change, locks::TaskLocks, shares::Shares, versions::Versions};
 use crate::{
     agent::Agent,
     clock::{Clock, Timestamp},
@@ -101,6 +102,8 @@ struct Inner {
     looking: TaskLocks,
     /// Making a task's worktree ready and taking it away exclude each other.
     worktrees: TaskLocks,
+    /// Which versions of agents' programs work where.
+    versions: Versions,
 }
 
 impl Optio {
@@ -121,6 +124,7 @@ impl Optio {
                 shares: Shares::default(),
                 looking: TaskLocks::default(),
                 worktrees: TaskLocks::default(),
+                versions: Versions::default(),
             }),
         }
     }
