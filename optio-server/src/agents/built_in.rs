@@ -39,6 +39,11 @@ pub(super) fn claude_code(access: &AgentAccess) -> ClaudeCode {
             .or_else(|| secret("CLAUDE_CODE_OAUTH_TOKEN", Auth::OAuthToken))
             .or_else(|| secret("ANTHROPIC_AUTH_TOKEN", Auth::GatewayToken))
     };
+    let address = match &auth {
+        Some(Auth::Bedrock { .. }) => "ANTHROPIC_BEDROCK_BASE_URL",
+        Some(Auth::Vertex { .. }) => "ANTHROPIC_VERTEX_BASE_URL",
+        _ => "ANTHROPIC_BASE_URL",
+    };
     let set = access.settings("claude-code");
     let load = set.switch("repository_settings").map(|load| match load {
         true => RepositorySettings::Load,
@@ -47,7 +52,7 @@ pub(super) fn claude_code(access: &AgentAccess) -> ClaudeCode {
     let tools = set.list("permissions").map(<[_]>::to_vec);
     ClaudeCode::default()
         .with_auth(auth.unwrap_or_default())
-        .given(access.text("ANTHROPIC_BASE_URL"), ClaudeCode::with_base_url)
+        .given(access.text(address), ClaudeCode::with_base_url)
         .given(servers(access, &set), ClaudeCode::with_mcp_servers)
         .given(set.text("effort"), ClaudeCode::with_effort)
         .given(set.text("instructions"), ClaudeCode::with_instructions)

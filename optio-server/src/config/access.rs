@@ -31,8 +31,10 @@ const SECRETS: [&str; 16] = [
 ];
 
 /// Variables that hold none.
-const TEXTS: [&str; 16] = [
+const TEXTS: [&str; 18] = [
     "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_BEDROCK_BASE_URL",
+    "ANTHROPIC_VERTEX_BASE_URL",
     "ANTHROPIC_VERTEX_PROJECT_ID",
     "AWS_REGION",
     "CLAUDE_CODE_USE_BEDROCK",

@@ -120,6 +120,7 @@ fn variables_win_over_the_file_and_servers_of_an_agent_over_those_of_all() {
             ("OPTIO_CLAUDE_CODE_EFFORT", "low"),
             ("OPTIO_CLAUDE_CODE_PERMISSIONS", "Bash, Edit"),
             ("OPTIO_CODEX_INSTRUCTIONS", "be brief"),
+            ("CODEX_API_KEY", "the-key-of-codex"),
             (
                 "OPTIO_MCP_SERVERS",
                 r#"{"mcpServers": {"all": {"command": "all"}}}"#,
@@ -191,4 +192,25 @@ fn what_does_not_go_together_is_refused_before_the_first_run() {
     what is set of gemini cannot be used: a limit of turns, MCP servers and instructions need credentials that are given: with those of the workspace its own settings count
     what is set of codex cannot be used: "a b" cannot be the name of an MCP server: use letters, digits, - and _
     "#);
+}
+
+#[test]
+fn a_cloud_has_a_gateway_of_its_own() {
+    let config = load(
+        "",
+        &[
+            ("CLAUDE_CODE_USE_BEDROCK", "1"),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_BEARER_TOKEN_BEDROCK", "the-token"),
+            ("ANTHROPIC_BASE_URL", "https://vendor.example"),
+            ("ANTHROPIC_BEDROCK_BASE_URL", "https://bedrock.example"),
+        ],
+    )
+    .unwrap();
+    let shown = command(&config, "claude-code");
+    let addresses: Vec<_> = shown.lines().filter(|line| line.contains("URL")).collect();
+    assert_eq!(
+        addresses,
+        ["ANTHROPIC_BEDROCK_BASE_URL=https://bedrock.example"]
+    );
 }
