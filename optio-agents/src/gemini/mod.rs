@@ -197,8 +197,16 @@ impl Agent for Gemini {
             Auth::Workspace => return Some(AccountName::unseen(NAME, "workspace")),
             Auth::ApiKey(key) => ("api-key", key),
             Auth::VertexKey(key) => ("vertex-key", key),
-            Auth::Vertex { project, .. } => {
-                return Some(AccountName::unseen(NAME, &format!("vertex:{project}")));
+            Auth::Vertex {
+                project,
+                credentials,
+                ..
+            } => {
+                let kind = format!("vertex:{project}");
+                return Some(match credentials {
+                    Some(credentials) => AccountName::of(NAME, &kind, credentials),
+                    None => AccountName::unseen(NAME, &kind),
+                });
             }
             Auth::Login(credentials) => ("login", credentials),
         };
