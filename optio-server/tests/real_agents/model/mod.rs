@@ -83,6 +83,8 @@ pub(crate) struct Asked {
     pub(crate) credentials: Vec<String>,
     /// Everything that was said in it so far.
     pub(crate) conversation: String,
+    /// The whole request.
+    pub(crate) whole: String,
     /// What its answer used.
     pub(crate) used: Tokens,
     /// When the limit resets, if it was answered with that.
@@ -227,6 +229,7 @@ fn take_turn(
         session: vendor.session(body),
         credentials: credentials.collect(),
         conversation: vendor.conversation(body),
+        whole: body.to_string(),
         used: refusal.as_ref().map_or(used, |_| Tokens::default()),
         resets_at,
     });
