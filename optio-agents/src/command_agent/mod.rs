@@ -50,9 +50,10 @@ use std::collections::BTreeMap;
 use optio_core::{
     account::AccountName,
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
+    classify::known,
     clock::Timestamp,
     error::{Error, Result},
-    failure::{ExitStatus, Failure, FailureClass},
+    failure::{ExitStatus, FailureClass},
     id::RunId,
     money::{Usage, Usd},
     runtime::Command,
@@ -255,9 +256,8 @@ impl Agent for CommandAgent {
                 let class = named
                     .and_then(|name| name.parse().ok())
                     .or_else(|| self.manifest.exit.get(&code).copied());
-                let detail = failure.detail().unwrap_or_default().to_owned();
                 let class = class.unwrap_or(failure.class);
-                AgentVerdict::Failed(Failure::new(class).with_detail(detail))
+                AgentVerdict::Failed(known(class, failure.detail().unwrap_or_default(), now))
             }
             (verdict, _) => verdict,
         }

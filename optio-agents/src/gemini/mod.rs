@@ -21,9 +21,10 @@ mod stream;
 use optio_core::{
     account::AccountName,
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
+    classify::known,
     clock::Timestamp,
     error::Result,
-    failure::{ExitStatus, Failure, FailureClass},
+    failure::{ExitStatus, FailureClass},
     runtime::Command,
     secret::Secret,
     transcript::TranscriptEvent,
@@ -181,8 +182,7 @@ impl Agent for Gemini {
         match run.usual_verdict(now) {
             AgentVerdict::Failed(failure) if says_nothing(failure.class) => {
                 let class = run.status.and_then(class_of_exit).unwrap_or(failure.class);
-                let detail = failure.detail().unwrap_or_default().to_owned();
-                AgentVerdict::Failed(Failure::new(class).with_detail(detail))
+                AgentVerdict::Failed(known(class, failure.detail().unwrap_or_default(), now))
             }
             verdict => verdict,
         }
