@@ -175,6 +175,10 @@ pub struct RepoSettings {
     pub agent: Option<String>,
     /// The model it uses; the agent's own default if none.
     pub model: Option<String>,
+    /// How much thought its agents give to a run, in their own words, such as `high`; as they are set if none. Rows do
+    /// not have it while it is not set, so that programs that do not know it can read them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
     /// How many tasks of this repository may be at work at once.
     pub max_concurrent_tasks: u32,
     /// How many workspaces (pods) the repository may have: 1 to 20.
@@ -214,6 +218,7 @@ impl Default for RepoSettings {
         Self {
             agent: None,
             model: None,
+            effort: None,
             max_concurrent_tasks: 2,
             max_pod_instances: 1,
             max_agents_per_pod: 2,

@@ -43,7 +43,7 @@ impl ClaudeCode {
         if let Some(model) = &run.model {
             command = command.args(["--model", model]);
         }
-        if let Some(effort) = &self.effort {
+        if let Some(effort) = run.effort.as_ref().or(self.effort.as_ref()) {
             command = command.args(["--effort", effort]);
         }
         command = match &run.resume {
@@ -63,7 +63,8 @@ impl ClaudeCode {
         if let Some(budget) = self.max_budget {
             command = command.args(["--max-budget-usd", &budget.dollars().to_string()]);
         }
-        if let Some(instructions) = &self.instructions {
+        // a session that is resumed keeps those with which it began
+        if let (Some(instructions), None) = (&self.instructions, &run.resume) {
             command = command.args(["--append-system-prompt", instructions]);
         }
         let ignored = self.repository_settings == RepositorySettings::Ignore;
@@ -105,7 +106,13 @@ impl ClaudeCode {
         }
         command = command.env("CLAUDE_CODE_MAX_RETRIES", self.max_retries.to_string());
         if let Some(url) = &self.base_url {
-            command = command.env("ANTHROPIC_BASE_URL", url);
+            // each cloud has an address of its own, and does not look at the vendor's
+            let variable = match &self.auth {
+                Auth::Bedrock { .. } => "ANTHROPIC_BEDROCK_BASE_URL",
+                Auth::Vertex { .. } => "ANTHROPIC_VERTEX_BASE_URL",
+                _ => "ANTHROPIC_BASE_URL",
+            };
+            command = command.env(variable, url);
         }
         let mut secret = |name: &str, value: &optio_core::secret::Secret| {
             command.secret_env.insert(name.to_owned(), value.clone());

@@ -8,7 +8,7 @@
 //! - SIGINT ends it with exit code 0 and a `result` that is an error; SIGTERM with 143 and none.
 //! - It is given the prompt as the first line of an input that stays open, so that it can be told more. It ends when the
 //!   input does, and not before.
-//! - A session keeps the extra instructions with which it began; later ones are not heard.
+//! - A session keeps the extra instructions with which it began; later ones are not heard, so it is given none.
 //! - By itself it tries a refused key ten times, for three minutes; see [`ClaudeCode::with_max_retries`].
 //! - As root it runs without questions only if it is told that it is in a sandbox, which a workspace is.
 
@@ -132,7 +132,8 @@ impl ClaudeCode {
         self
     }
 
-    /// With requests going to this address, as of a gateway, instead of the vendor's.
+    /// With requests going to this address, as of a gateway, instead of the vendor's, or instead of the cloud's if it works
+    /// with Bedrock or Vertex AI.
     #[must_use]
     pub fn with_base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());

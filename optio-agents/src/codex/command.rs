@@ -1,15 +1,17 @@
 //! A run as a command line of Codex.
 
+use std::collections::BTreeMap;
+
 use optio_core::{
     agent::RunSpec,
     error::{Error, Result},
     runtime::Command,
-    secret::Secret,
 };
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::{Auth, Codex, Sandbox};
-use crate::mcp::{self, Target};
+use crate::mcp::{self, Servers, Target};
 
 /// Keeps it from reporting to its vendor, from looking for updates, and from waiting for a network without end.
 const SETTINGS: [(&str, &str); 3] = [
@@ -21,7 +23,7 @@ const SETTINGS: [(&str, &str); 3] = [
 /// When a limit resets, it tells as a time of day without a zone. This is the one that is understood.
 const ZONE: &str = "UTC";
 
-/// The folder of its own for a login, and for the sessions of whoever works with it.
+/// The folder of its own for a login and for MCP servers, and for the sessions of whoever works with one of them.
 const HOME: &str = "codex";
 
 /// The variable with the key.
@@ -50,28 +52,11 @@ impl Codex {
             command = set(command, "model_provider", r#""optio""#);
             command = set(command, "model_providers.optio", &provider);
         }
-        if let Some(effort) = &self.effort {
+        if let Some(effort) = run.effort.as_ref().or(self.effort.as_ref()) {
             command = set(command, "model_reasoning_effort", &toml(effort));
         }
         if let Some(instructions) = &self.instructions {
             command = set(command, "developer_instructions", &toml(instructions));
-        }
-        if let Some(servers) = &self.mcp_servers {
-            for (name, server) in &mcp::servers("codex", servers)? {
-                let (definition, secrets) = mcp_server(name, &server.target())?;
-                command = set(command, &format!("mcp_servers.{name}"), &definition);
-                for (variable, value) in secrets {
-                    let known = command.secret_env.insert(variable.clone(), value.clone());
-                    if known.is_some_and(|known| known != value) {
-                        return Err(Error::invalid(
-                            "codex",
-                            format!(
-                                "two MCP servers want another {variable} each: codex can give it to them only once"
-                            ),
-                        ));
-                    }
-                }
-            }
         }
         for (key, toml) in &self.settings {
             command = set(command, key, toml);
@@ -83,6 +68,13 @@ impl Codex {
             Sandbox::Workspace => command.arg("--dangerously-bypass-approvals-and-sandbox"),
             Sandbox::ReadOnly => command.args(["--sandbox", "read-only"]),
         };
+        let (mut command, profile) = match &self.mcp_servers {
+            None => (command, None),
+            Some(servers) => {
+                let profile = Profile::of(&mcp::servers("codex", servers)?)?;
+                (command.args(["-p", &profile.name]), Some(profile))
+            }
+        };
         if let Some(session) = &run.resume {
             if Uuid::parse_str(&session.0).is_err() {
                 return Err(Error::invalid(
@@ -92,20 +84,31 @@ impl Codex {
             }
             command = command.args(["resume", &session.0]);
         }
+        let home = run.state.child(HOME);
         command = match &self.auth {
+            Auth::Workspace if profile.is_some() => {
+                return Err(Error::invalid(
+                    "codex",
+                    "MCP servers need credentials that are given: with those of the workspace its own configuration counts",
+                ));
+            }
             Auth::Workspace => command,
             Auth::ApiKey(key) => {
                 command.secret_env.insert(KEY.to_owned(), key.clone());
                 command
             }
             // it renews its login and writes it there, for all runs to come
-            Auth::Login(login) => command
-                .env("CODEX_HOME", format!("{}/{HOME}", run.state_dir))
-                .shared_file(
-                    run.state.child(HOME).child("auth.json"),
-                    login.expose().to_owned(),
-                ),
+            Auth::Login(login) => {
+                command.shared_file(home.child("auth.json"), login.expose().to_owned())
+            }
         };
+        if matches!(self.auth, Auth::Login(_)) || profile.is_some() {
+            command = command.env("CODEX_HOME", format!("{}/{HOME}", run.state_dir));
+        }
+        if let Some(profile) = profile {
+            let file = format!("{}.config.toml", profile.name);
+            command = command.shared_file(home.child(&file), profile.content);
+        }
         Ok(command
             .arg("-") // the prompt is its input
             .env("TZ", ZONE)
@@ -114,56 +117,64 @@ impl Codex {
     }
 }
 
-/// A server as a value of TOML that holds no secret, and the secrets as variables that it names.
-fn mcp_server(name: &str, target: &Target<'_>) -> Result<(String, Vec<(String, Secret)>)> {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
-    if name.is_empty() || !name.chars().all(plain) {
-        return Err(Error::invalid(
-            "codex",
-            format!("{name:?} cannot be the name of an MCP server: use letters, digits, - and _"),
-        ));
+/// A file of its configuration beside its own, by a name that it is told. It lies in the home that all runs of a workspace
+/// share, so its name says what is in it: a run with other servers does not take it away from one that is at work.
+struct Profile {
+    name: String,
+    content: String,
+}
+
+impl Profile {
+    fn of(servers: &Servers) -> Result<Self> {
+        let mut tables = toml::Table::new();
+        for (name, server) in servers {
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+            if name.is_empty() || !name.chars().all(plain) {
+                return Err(Error::invalid(
+                    "codex",
+                    format!(
+                        "{name:?} cannot be the name of an MCP server: use letters, digits, - and _"
+                    ),
+                ));
+            }
+            tables.insert(name.clone(), table(&server.target()).into());
+        }
+        let content = toml::Table::from_iter([("mcp_servers".to_owned(), tables.into())]);
+        let content = content.to_string();
+        let digest = Sha256::digest(&content);
+        let digits: String = digest
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Ok(Self {
+            name: format!("optio-{digits}"),
+            content,
+        })
     }
-    let list = |words: &mut dyn Iterator<Item = &String>| {
-        let words: Vec<String> = words.map(|word| toml(word)).collect();
-        format!("[{}]", words.join(","))
+}
+
+/// A server in the words of its configuration.
+fn table(target: &Target<'_>) -> toml::Table {
+    let words = |words: &BTreeMap<String, String>| {
+        let words = words
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().into()));
+        toml::Value::Table(words.collect())
     };
-    let secret = |variable: &str, value: &String| (variable.to_owned(), Secret::new(value.clone()));
-    Ok(match target {
-        Target::Program { command, args, env } => {
-            let definition = format!(
-                "{{command={},args={},env_vars={}}}",
-                toml(command),
-                list(&mut args.iter()),
-                list(&mut env.keys())
-            );
-            (
-                definition,
-                env.iter()
-                    .map(|(name, value)| secret(name, value))
-                    .collect(),
-            )
-        }
+    let rows = match target {
+        Target::Program { command, args, env } => vec![
+            ("command", (*command).into()),
+            ("args", args.to_vec().into()),
+            ("env", words(env)),
+        ],
         Target::Address { url, headers, .. } => {
-            let shown = name.to_ascii_uppercase().replace('-', "_");
-            let named = headers.iter().enumerate().map(|(number, (header, value))| {
-                (header, format!("OPTIO_MCP_{shown}_{number}"), value)
-            });
-            let named: Vec<_> = named.collect();
-            let lines: Vec<String> = named
-                .iter()
-                .map(|(header, variable, _)| format!("{}={}", toml(header), toml(variable)))
-                .collect();
-            let definition = format!(
-                "{{url={},env_http_headers={{{}}}}}",
-                toml(url),
-                lines.join(",")
-            );
-            let secrets = named
-                .iter()
-                .map(|(_, variable, value)| secret(variable, value));
-            (definition, secrets.collect())
+            vec![("url", (*url).into()), ("http_headers", words(headers))]
         }
-    })
+    };
+    rows.into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// Text as a string of TOML. Its basic strings know the escapes of JSON, but for a delete character as it is.

@@ -139,9 +139,8 @@ impl Codex {
         self
     }
 
-    /// With these MCP servers beside those of its own configuration: JSON, `{"mcpServers": {...}}`. The values of
-    /// environments and headers in it may be secrets and are handed over in the environment; names, programs, arguments
-    /// and addresses stand in its arguments.
+    /// With these MCP servers beside those of its own configuration: JSON, `{"mcpServers": {...}}`. It may hold secrets, and is
+    /// handed over in a file that only the workspace's user can read. It needs credentials that are given.
     #[must_use]
     pub fn with_mcp_servers(mut self, config: Secret) -> Self {
         self.mcp_servers = Some(config);
@@ -196,6 +195,10 @@ impl Agent for Codex {
     fn price(&self, model: Option<&str>, used: &Usage) -> Option<Usd> {
         let price = self.prices.find(model.unwrap_or(DEFAULT_MODEL))?;
         Some(price.of(used))
+    }
+
+    fn tells_version(&self) -> bool {
+        false
     }
 
     fn account(&self) -> Option<AccountName> {

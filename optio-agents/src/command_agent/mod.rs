@@ -50,13 +50,15 @@ use std::collections::BTreeMap;
 use optio_core::{
     account::AccountName,
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
+    classify::known,
     clock::Timestamp,
     error::{Error, Result},
-    failure::{ExitStatus, Failure, FailureClass},
+    failure::{ExitStatus, FailureClass},
+    id::RunId,
     money::{Usage, Usd},
     runtime::Command,
     secret::Secret,
-    transcript::{Failed, TranscriptEvent},
+    transcript::{Failed, SessionId, TranscriptEvent},
 };
 
 pub use self::manifest::ManifestError;
@@ -181,6 +183,13 @@ impl Agent for CommandAgent {
 
     fn command(&self, run: &RunSpec) -> Result<Command> {
         let manifest = &self.manifest;
+        if let Some(effort) = &run.effort {
+            let message = format!(
+                "{} cannot be told an effort, such as {effort}",
+                manifest.name
+            );
+            return Err(Error::invalid(NAME, message));
+        }
         let filling = self.filling(run);
         let args = [
             &manifest.args,
@@ -247,9 +256,8 @@ impl Agent for CommandAgent {
                 let class = named
                     .and_then(|name| name.parse().ok())
                     .or_else(|| self.manifest.exit.get(&code).copied());
-                let detail = failure.detail().unwrap_or_default().to_owned();
                 let class = class.unwrap_or(failure.class);
-                AgentVerdict::Failed(Failure::new(class).with_detail(detail))
+                AgentVerdict::Failed(known(class, failure.detail().unwrap_or_default(), now))
             }
             (verdict, _) => verdict,
         }
@@ -268,6 +276,15 @@ impl Agent for CommandAgent {
             Some((variable, secret)) => AccountName::of(name, &variable.to_lowercase(), secret),
             None => AccountName::unseen(name, "workspace"),
         })
+    }
+
+    fn new_session(&self, run: RunId) -> Option<SessionId> {
+        let is_given = !self.manifest.start.is_empty();
+        is_given.then(|| SessionId(run.as_uuid().to_string()))
+    }
+
+    fn tells_version(&self) -> bool {
+        self.manifest.rules.tell_version()
     }
 
     fn leftovers(&self) -> Vec<String> {

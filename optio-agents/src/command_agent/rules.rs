@@ -126,6 +126,15 @@ impl Rules {
         })
     }
 
+    /// Whether one of them tells the version of the program.
+    pub(super) fn tell_version(&self) -> bool {
+        let told = |events: &[Event]| events.iter().any(Event::tells_version);
+        match self {
+            Self::Ndjson(lines, _) => lines.iter().any(|line| told(&line.events)),
+            Self::Text(lines, _) => lines.iter().any(|line| told(&line.events)),
+        }
+    }
+
     pub(super) fn events(&self, line: &str) -> Vec<TranscriptEvent> {
         let events = match self {
             Self::Ndjson(lines, wanted) => match wanted.read(line) {

@@ -32,7 +32,7 @@ impl Copilot {
         if let Some(model) = &run.model {
             command = command.args(["--model", model]);
         }
-        if let Some(effort) = &self.effort {
+        if let Some(effort) = run.effort.as_ref().or(self.effort.as_ref()) {
             command = command.args(["--reasoning-effort", effort]);
         }
         command = match &run.resume {

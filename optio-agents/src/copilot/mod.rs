@@ -1,8 +1,8 @@
 //! GitHub Copilot CLI, without a terminal: `copilot --output-format json`.
 //!
 //! What it does that one would not expect, and what became of it here:
-//! - Only its closing word names the session. A new one takes the run's id, but a run that was killed before its closing
-//!   word has none that could be resumed.
+//! - Only its closing word names the session. A new one takes the run's id, so that a run that was killed has one too.
+//! - It tells its model when it has looked which tools that may use, and never its version.
 //! - What was used is not in its stream but in a file that it writes at its end, for the whole session.
 //!   A budget can end no run before that, only keep the next one from beginning.
 //! - Its launcher from npm dies of a signal and leaves the agent running: the runtime ends all processes of a run.
@@ -20,9 +20,10 @@ use optio_core::{
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
     clock::Timestamp,
     error::Result,
+    id::RunId,
     runtime::Command,
     secret::Secret,
-    transcript::TranscriptEvent,
+    transcript::{SessionId, TranscriptEvent},
 };
 
 use crate::{given, price::PriceTable};
@@ -208,6 +209,14 @@ impl Agent for Copilot {
 
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict {
         run.usual_verdict(now)
+    }
+
+    fn new_session(&self, run: RunId) -> Option<SessionId> {
+        Some(SessionId(run.as_uuid().to_string()))
+    }
+
+    fn tells_version(&self) -> bool {
+        false
     }
 
     fn account(&self) -> Option<AccountName> {

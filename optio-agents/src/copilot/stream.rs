@@ -24,6 +24,7 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
         "/data/toolCallId",
         "/data/toolName",
         "/data/arguments",
+        "/data/model",
         "/data/success",
         "/data/result/content",
         "/data/error/message",
@@ -57,6 +58,7 @@ pub(super) fn events(line: &str) -> Vec<TranscriptEvent> {
         "session.error" => error(data, "errorType", "message"),
         "model.call_failure" => error(data, "errorCode", "errorMessage"),
         "abort" => aborted(data),
+        "session.tools_updated" => model(data).into_iter().collect(),
         "result" => result(&value),
         _ => Vec::new(),
     };
@@ -95,6 +97,12 @@ fn message(data: &mut Json<'_>) -> Vec<TranscriptEvent> {
         return note(Some(format!("asks for {asks} tools")));
     }
     events
+}
+
+/// The model, of which it tells when it has looked which tools that may use.
+fn model(data: &mut Json<'_>) -> Option<TranscriptEvent> {
+    let name = data.take_text("model")?;
+    Some(TranscriptEvent::Model { name })
 }
 
 fn call(data: &mut Json<'_>) -> Option<TranscriptEvent> {

@@ -33,6 +33,10 @@ impl Gemini {
         if let Some(model) = &run.model {
             command = command.args(["-m", model]);
         }
+        if let Some(effort) = &run.effort {
+            let message = format!("Gemini CLI cannot be told an effort, such as {effort}");
+            return Err(Error::invalid(NAME, message));
+        }
         command = match &run.resume {
             // it would take a number for the place of a session in a list, and `latest` for the last one
             Some(session) if Uuid::parse_str(&session.0).is_err() => {

@@ -21,9 +21,10 @@ mod stream;
 use optio_core::{
     account::AccountName,
     agent::{Agent, AgentVerdict, Credentials, Ending, Preflight, RunSpec},
+    classify::known,
     clock::Timestamp,
     error::Result,
-    failure::{ExitStatus, Failure, FailureClass},
+    failure::{ExitStatus, FailureClass},
     runtime::Command,
     secret::Secret,
     transcript::TranscriptEvent,
@@ -181,11 +182,14 @@ impl Agent for Gemini {
         match run.usual_verdict(now) {
             AgentVerdict::Failed(failure) if says_nothing(failure.class) => {
                 let class = run.status.and_then(class_of_exit).unwrap_or(failure.class);
-                let detail = failure.detail().unwrap_or_default().to_owned();
-                AgentVerdict::Failed(Failure::new(class).with_detail(detail))
+                AgentVerdict::Failed(known(class, failure.detail().unwrap_or_default(), now))
             }
             verdict => verdict,
         }
+    }
+
+    fn tells_version(&self) -> bool {
+        false
     }
 
     fn account(&self) -> Option<AccountName> {
@@ -193,8 +197,16 @@ impl Agent for Gemini {
             Auth::Workspace => return Some(AccountName::unseen(NAME, "workspace")),
             Auth::ApiKey(key) => ("api-key", key),
             Auth::VertexKey(key) => ("vertex-key", key),
-            Auth::Vertex { project, .. } => {
-                return Some(AccountName::unseen(NAME, &format!("vertex:{project}")));
+            Auth::Vertex {
+                project,
+                credentials,
+                ..
+            } => {
+                let kind = format!("vertex:{project}");
+                return Some(match credentials {
+                    Some(credentials) => AccountName::of(NAME, &kind, credentials),
+                    None => AccountName::unseen(NAME, &kind),
+                });
             }
             Auth::Login(credentials) => ("login", credentials),
         };

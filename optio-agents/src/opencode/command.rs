@@ -51,7 +51,7 @@ impl OpenCode {
             }
             command = command.args(["-m", model]);
         }
-        if let Some(effort) = &self.effort {
+        if let Some(effort) = run.effort.as_ref().or(self.effort.as_ref()) {
             command = command.args(["--variant", effort]);
         }
         if let Some(session) = &run.resume {

@@ -273,18 +273,26 @@ impl Agent for OpenCode {
         Some(self.prices.find(name)?.of(used))
     }
 
+    fn tells_version(&self) -> bool {
+        false
+    }
+
     fn account(&self) -> Option<AccountName> {
         let unseen = |kind: &str| Some(AccountName::unseen(NAME, kind));
         match &self.auth {
             Auth::Workspace => unseen("workspace"),
+            // a run may use any of them, so all together are the account
             Auth::Providers(providers) => {
-                let mut known = providers.iter();
-                known
-                    .find_map(|provider| {
-                        let key = provider.key.as_ref()?;
-                        Some(AccountName::of(NAME, &provider.id, key))
-                    })
-                    .or_else(|| unseen(&providers.first()?.id))
+                let ids: Vec<_> = providers.iter().map(|provider| &*provider.id).collect();
+                let ids = ids.join("+");
+                let keys = providers
+                    .iter()
+                    .filter_map(|it| Some(it.key.as_ref()?.expose()));
+                let keys: Vec<_> = keys.collect();
+                if keys.is_empty() {
+                    return unseen(&ids);
+                }
+                Some(AccountName::of(NAME, &ids, &Secret::new(keys.join(" "))))
             }
             Auth::Logins(content) => Some(AccountName::of(NAME, "logins", content)),
             Auth::Bedrock { token, .. } => Some(AccountName::of(NAME, "bedrock", token)),

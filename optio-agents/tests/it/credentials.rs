@@ -14,8 +14,8 @@ const SECRET: &str = "the-secret-of-the-account";
 
 /// What MCP servers are started with is secret too.
 const MCP: &str = r#"{"mcpServers": {
-    "docs": {"command": "docs-server", "env": {"DOCS_KEY": "the-secret-of-a-server"}},
-    "shop": {"url": "https://shop.example/mcp", "headers": {"Authorization": "Bearer the-secret-of-a-server"}}
+    "docs": {"command": "docs-server", "args": ["--key", "the-secret-of-a-server"], "env": {"DOCS_KEY": "the-secret-of-a-server"}},
+    "shop": {"url": "https://shop.example/mcp?key=the-secret-of-a-server", "headers": {"Authorization": "Bearer the-secret-of-a-server"}}
 }}"#;
 
 /// Every adapter, with every way to show who it works for.
@@ -40,13 +40,13 @@ fn everybody() -> Vec<Box<dyn Agent>> {
         let agent = claude_code::ClaudeCode::default().with_auth(auth);
         all.push(Box::new(agent.with_mcp_servers(mcp())));
     }
-    for auth in [codex::Auth::Workspace, codex::Auth::ApiKey(secret())] {
-        let agent = codex::Codex::default().with_auth(auth);
-        let agent = agent.with_base_url("https://gateway.example/v1");
+    all.push(Box::new(codex::Codex::default()));
+    let key = codex::Codex::default().with_auth(codex::Auth::ApiKey(secret()));
+    let key = key.with_base_url("https://gateway.example/v1");
+    let login = codex::Codex::default().with_auth(codex::Auth::Login(secret()));
+    for agent in [key, login] {
         all.push(Box::new(agent.with_mcp_servers(mcp())));
     }
-    let login = codex::Auth::Login(secret());
-    all.push(Box::new(codex::Codex::default().with_auth(login)));
     all.push(Box::new(gemini::Gemini::default()));
     for auth in [
         gemini::Auth::ApiKey(secret()),
@@ -148,12 +148,12 @@ fn whoever_has_credentials_hands_them_over() {
         let files = files.map(|content| String::from_utf8_lossy(content).into_owned());
         let handed: Vec<String> = secrets.chain(files).collect();
         let account = agent.account().unwrap();
-        // an account that can be told from another is known by its secret
-        let is_known =
-            account.as_str().matches(':').count() == 2 && !account.as_str().contains("vertex:");
+        // an account that can be told from another is known by the fingerprint of its secret
+        let last = account.as_str().rsplit(':').next().unwrap_or_default();
+        let is_known = last.len() == 8 && last.bytes().all(|digit| digit.is_ascii_hexdigit());
         assert_eq!(
             handed.iter().any(|text| text.contains(SECRET)),
-            is_known || account.as_str().contains("vertex:") && agent.name() == "gemini",
+            is_known,
             "{account}"
         );
     }
@@ -188,4 +188,49 @@ fn what_other_runs_need_is_no_file_of_one_run() {
             assert!(path.as_str().starts_with(&own), "{agent:?}: {path}");
         }
     }
+}
+
+/// Of one that is refused, the others know nothing: each has an account of its own.
+#[test]
+fn other_credentials_are_another_account() {
+    let gemini = |project: &str, credentials: Option<&str>| {
+        let auth = gemini::Auth::Vertex {
+            project: project.to_owned(),
+            location: "global".to_owned(),
+            credentials: credentials.map(Secret::new),
+        };
+        gemini::Gemini::default().with_auth(auth).account()
+    };
+    let opencode = |keys: &[(&str, Option<&str>)]| {
+        let providers = keys.iter().map(|(id, key)| {
+            let provider = opencode::Provider::new(*id);
+            match key {
+                Some(key) => provider.with_key(Secret::new(*key)),
+                None => provider,
+            }
+        });
+        let auth = opencode::Auth::Providers(providers.collect());
+        opencode::OpenCode::default().with_auth(auth).account()
+    };
+    let accounts = [
+        gemini("shop", None),
+        gemini("shop", Some("one")),
+        gemini("shop", Some("two")),
+        gemini("bank", Some("one")),
+        opencode(&[("anthropic", Some("one"))]),
+        opencode(&[("anthropic", Some("one")), ("openai", Some("one"))]),
+        opencode(&[("anthropic", Some("one")), ("openai", Some("two"))]),
+        opencode(&[("anthropic", None), ("gateway", None)]),
+    ];
+    let table = accounts.map(|account| account.unwrap().to_string());
+    insta::assert_snapshot!(table.join("\n"), @r"
+    gemini:vertex:shop
+    gemini:vertex:shop:40d3014c
+    gemini:vertex:shop:2ff6754b
+    gemini:vertex:bank:14da2849
+    opencode:anthropic:183f42b8
+    opencode:anthropic+openai:3b412434
+    opencode:anthropic+openai:ef5cc3fb
+    opencode:anthropic+gateway
+    ");
 }

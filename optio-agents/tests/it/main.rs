@@ -7,6 +7,8 @@ mod conformance;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod efforts;
+#[cfg(test)]
 mod recorded;
 #[cfg(test)]
 mod room;

@@ -49,6 +49,19 @@ pub trait Agent: fmt::Debug + Send + Sync + 'static {
     /// What the agent's own account of the run comes to. Whether there is work to show for it, the engine asks git.
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict;
 
+    /// The session that a new run has, if the agent's command gives it one of our choice: it is known then, even if the run is
+    /// killed before the stream names it. None if the program chooses, or if its stream names the session at once.
+    fn new_session(&self, run: RunId) -> Option<SessionId> {
+        let _ = run;
+        None
+    }
+
+    /// Whether its stream tells the version of its program. If it does not, the program is asked: see
+    /// [`preflight`](Self::preflight).
+    fn tells_version(&self) -> bool {
+        true
+    }
+
     /// The account at its provider that its runs work with. Runs of one account are refused together, so they wait
     /// together: until a limit resets, or until somebody mends the credentials. Other credentials must be another account.
     /// None if its runs have nothing to do with each other.
@@ -105,6 +118,8 @@ pub struct RunSpec {
     pub prompt: String,
     /// The model, if one is asked for.
     pub model: Option<String>,
+    /// How much thought, in the agent's own words, if any is asked for: it comes before what the agent was set to.
+    pub effort: Option<String>,
     /// The session to go on with, if there is one.
     pub resume: Option<SessionId>,
     /// The worktree, as a path in the workspace: where the agent works.
@@ -142,6 +157,7 @@ impl RunSpec {
             kind,
             prompt,
             model: None,
+            effort: None,
             resume: None,
             worktree: places.worktree,
             worktree_dir,
@@ -270,6 +286,18 @@ impl Preflight {
         self
     }
 
+    /// The version in what a program prints about it, such as `0.169.0` in `codex-cli 0.169.0`; all of its first line if it
+    /// tells no number. None if it says nothing.
+    #[must_use]
+    pub fn version_in(printed: &str) -> Option<String> {
+        let line = printed
+            .lines()
+            .map(str::trim)
+            .find(|line| !line.is_empty())?;
+        let number = Version::words(printed).next().map(|(text, _)| text);
+        Some(number.unwrap_or(line).to_owned())
+    }
+
     /// What is to be said of the version that the program printed: nothing if it is among the tested ones, or if it
     /// tells no number.
     #[must_use]
@@ -299,15 +327,20 @@ struct Version(Vec<u64>);
 impl Version {
     /// The first version in a text: `2.1.329 (Claude Code)`, `codex-cli 0.169.0`, `GitHub Copilot CLI 1.0.102.`
     fn find(text: &str) -> Option<Self> {
-        let mut words = text.split(|letter: char| letter.is_whitespace() || letter == '/');
-        words.find_map(|word| {
-            let word = word.trim_start_matches('v');
+        Self::words(text).next().map(|(_, version)| version)
+    }
+
+    /// The versions in a text, each as it stands there and as numbers.
+    fn words(text: &str) -> impl Iterator<Item = (&str, Self)> {
+        let words = text.split(|letter: char| letter.is_whitespace() || letter == '/');
+        words.filter_map(|word| {
+            let word = word.trim_start_matches('v').trim_end_matches('.');
             let end = word
                 .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
                 .unwrap_or(word.len());
             let parts = word[..end].trim_end_matches('.').split('.');
             let parts: Vec<u64> = parts.map(str::parse).collect::<Result<_, _>>().ok()?;
-            (parts.len() > 1).then_some(Self(parts))
+            (parts.len() > 1).then_some((word, Self(parts)))
         })
     }
 }

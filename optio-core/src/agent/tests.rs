@@ -145,6 +145,8 @@ fn a_version_that_was_not_tested_is_told_and_no_more() {
     development build: fine
     : fine
     "#);
+    let named = rows.map(|printed| Preflight::version_in(printed).unwrap_or("-".to_owned()));
+    assert_snapshot!(named.join(", "), @"2.1.197, 2.1.329, 2.1.200-beta.1, 2.1.330, 2.1.99, 3.0, development build, -");
     let one = Preflight::new(Command::new("agent"), "").tested(["0.61.0", "0.61.0"]);
     assert_snapshot!(one.doubt("0.62.0").unwrap(), @"newer than what was tested, which is 0.61.0");
     assert_eq!(Preflight::new(Command::new("agent"), "").doubt("1.0"), None);

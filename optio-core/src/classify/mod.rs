@@ -280,6 +280,14 @@ fn by_exit(evidence: &Evidence) -> Failure {
     Failure::new(class).with_detail(last_words(evidence))
 }
 
+/// A failure of a class that is known already, as an adapter knows it by an exit code, and the line that shows it. A limit
+/// of which nobody says when it resets is waited for as any other.
+#[must_use]
+pub fn known(class: FailureClass, line: &str, now: Timestamp) -> Failure {
+    let failure = Failure::new(class).with_detail(line);
+    with_reset_time(failure, &Evidence::agent(None), now)
+}
+
 /// A limit that resets is waited for; also a quota, if somebody says when it comes back.
 fn with_reset_time(failure: Failure, evidence: &Evidence, now: Timestamp) -> Failure {
     use FailureClass::{Overloaded, QuotaExhausted, RateLimited};

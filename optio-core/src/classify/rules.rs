@@ -212,7 +212,7 @@ rules! {
     QuotaExhausted in MODEL: r"credit balance is too low|insufficient_quota|quota exceeded\. check your plan|exceeded your current quota",
     QuotaExhausted in MODEL: r"billing (hard )?limit|payment required|billing_not_active|spend(ing)? limit (has been )?(reached|exceeded)|out of credits",
     RateLimited in MODEL: r"rate.?limit (was |is )?(reached|exceeded)|exceed your (organization.s|account.s) rate limit|too many requests",
-    RateLimited in MODEL: r"hit your .*limit|usage limit reached|resource has been exhausted|RESOURCE_EXHAUSTED|request rejected \(429\)",
+    RateLimited in MODEL: r"hit your .*limit|usage limit reached|exhausted your (daily quota|capacity)|resource has been exhausted|RESOURCE_EXHAUSTED|request rejected \(429\)",
     ContextLength in MODEL: r"prompt is too long|maximum context length|ran out of room in the model's context|context_length_exceeded",
     ContextLength in MODEL: r"input token count .* exceeds|exceeds? (the |this )?(model.s )?(maximum )?context (window|length)|input is too long for",
     OutputLimit in MODEL: r"exceeded the \d+ output token maximum|incomplete response returned, reason: max_output_tokens",
@@ -249,7 +249,7 @@ rules! {
     Network in ANY: r"socket hang up|fetch failed|error sending request|stream disconnected before completion|upstream connect error|request timed out",
     Network in GIT: r"early EOF|RPC failed|sideband packet|remote end hung up|requested URL returned error: (429|5\d\d)|kex_exchange_identification",
     // A program that explains its arguments was not understood.
-    InvalidConfiguration in STDERR: r"^usage: \S+ (\[|<|-)",
+    InvalidConfiguration in STDERR: r"^(usage: \S+ (\[|<|-)|opencode run \[message)",
     // Files, where nothing above says which.
     PermissionDenied in MACHINE: r"\bE(ACCES|PERM|ROFS): |read-only file system|insufficient permission for adding|detected dubious ownership",
     PermissionDenied in MACHINE: r"(:|cannot .*) (permission denied|operation not permitted)( \(os error \d+\))?$",

@@ -30,6 +30,7 @@ macro_rules! agent_conformance {
             a_command_writes_nothing_into_the_worktree
             what_a_run_alone_may_use_lies_in_its_own_folder
             the_prompt_reaches_the_agent_but_not_its_arguments
+            the_session_that_a_new_run_has_is_in_its_command
             what_it_can_be_told_is_whole_lines_into_an_input_that_stays_open
             an_account_shows_no_secret
             the_same_line_always_gives_the_same_events
@@ -130,14 +131,16 @@ fn spec(kind: RunKind) -> RunSpec {
 
 const PROMPT: &str = "Fix the \"flaky\" test; it's in $HOME\n--and `more` *\n\u{1f980}";
 
-/// Runs of every kind, new and resumed, with a model and without.
+/// Runs of every kind, new and resumed, with a model and an effort and without.
 fn specs() -> impl Iterator<Item = RunSpec> {
     RunKind::ALL.into_iter().flat_map(|kind| {
         let plain = spec(kind);
         let mut full = spec(kind);
         full.model = Some("a-model".to_owned());
         full.resume = Some(SessionId("0190a5f0-0000-7000-8000-000000000000".to_owned()));
-        [plain, full]
+        let mut thoughtful = full.clone();
+        thoughtful.effort = Some("high".to_owned());
+        [plain, full, thoughtful]
     })
 }
 
@@ -159,6 +162,20 @@ pub fn a_command_depends_on_nothing_but_the_run(subject: &AgentUnderTest) {
                 .map_err(|error| error.to_string())
         };
         assert_eq!(command(), command());
+    }
+}
+
+/// If it is known which session a new run has, its command says so.
+pub fn the_session_that_a_new_run_has_is_in_its_command(subject: &AgentUnderTest) {
+    for spec in specs().filter(|spec| spec.resume.is_none()) {
+        let Some(session) = subject.agent.new_session(spec.run) else {
+            continue;
+        };
+        let Ok(command) = subject.agent.command(&spec) else {
+            continue;
+        };
+        let says = |text: &String| text.contains(&session.0);
+        assert!(command.args.iter().chain(command.env.values()).any(says));
     }
 }
 

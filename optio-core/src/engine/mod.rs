@@ -20,6 +20,7 @@ mod shares;
 mod task_worker;
 mod ticket_sync;
 pub(crate) mod transcript;
+mod versions;
 mod watched;
 mod workers;
 
@@ -36,7 +37,9 @@ pub use self::{
     task_worker::Ticked,
     transcript::{LineSplitter, MAX_LINE},
 };
-use self::{change::Change, locks::TaskLocks, shares::Shares, watched::FailedInTurn};
+use self::{
+    change::Change, locks::TaskLocks, shares::Shares, versions::Versions, watched::FailedInTurn,
+};
 use crate::{
     agent::Agent,
     clock::{Clock, Timestamp, later},
@@ -107,6 +110,8 @@ struct Inner {
     worktrees: TaskLocks,
     /// When the engine was made: by the clock, which can be set, and by what cannot.
     made: (Timestamp, Instant),
+    /// Which versions of agents' programs work where.
+    versions: Versions,
 }
 
 impl Optio {
@@ -130,6 +135,7 @@ impl Optio {
                 failed_in_turn: FailedInTurn::default(),
                 worktrees: TaskLocks::default(),
                 made,
+                versions: Versions::default(),
             }),
         }
     }

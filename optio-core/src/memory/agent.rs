@@ -15,7 +15,7 @@ use crate::{
     run::RunKind,
     runtime::Command,
     secret::Secret,
-    transcript::TranscriptEvent,
+    transcript::{SessionId, TranscriptEvent},
     workspace::WorkspacePath,
 };
 
@@ -25,6 +25,7 @@ pub(super) const PROGRAM: &str = "memory-agent";
 pub(super) const TASK: &str = "MEMORY_AGENT_TASK";
 pub(super) const KIND: &str = "MEMORY_AGENT_KIND";
 pub(super) const MODEL: &str = "MEMORY_AGENT_MODEL";
+pub(super) const EFFORT: &str = "MEMORY_AGENT_EFFORT";
 pub(super) const SESSION: &str = "MEMORY_AGENT_SESSION";
 pub(super) const VERDICT_FILE: &str = "MEMORY_AGENT_VERDICT_FILE";
 
@@ -37,6 +38,16 @@ pub struct MemoryAgent {
     secrets: Vec<Secret>,
     leftovers: Vec<String>,
     listens: Listens,
+    stream: Stream,
+}
+
+/// What the stream tells of the run itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    /// Session, model and version.
+    Open,
+    /// None of them.
+    Taciturn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +72,15 @@ impl MemoryAgent {
             secrets: Vec::new(),
             leftovers: Vec::new(),
             listens: Listens::Never,
+            stream: Stream::Open,
         }
+    }
+
+    /// The same, whose stream names neither session nor version.
+    #[must_use]
+    pub fn that_is_taciturn(mut self) -> Self {
+        self.stream = Stream::Taciturn;
+        self
     }
 
     /// The same, which can be told something while it is at work; it does not end before its input, so its steps end with
@@ -120,6 +139,9 @@ impl Agent for MemoryAgent {
         if let Some(model) = &run.model {
             command = command.env(MODEL, model);
         }
+        if let Some(effort) = &run.effort {
+            command = command.env(EFFORT, effort);
+        }
         Ok(match self.listens {
             Listens::Never => command,
             Listens::AtWork => command.open_stdin(),
@@ -133,9 +155,23 @@ impl Agent for MemoryAgent {
 
     fn read_line(&self, line: &str) -> Vec<TranscriptEvent> {
         let event = serde_json::from_str(line);
-        vec![event.unwrap_or_else(|_| TranscriptEvent::Raw {
+        let event = event.unwrap_or_else(|_| TranscriptEvent::Raw {
             text: line.to_owned(),
-        })]
+        });
+        vec![match (event, self.stream) {
+            (TranscriptEvent::Session { .. }, Stream::Taciturn) => TranscriptEvent::System {
+                text: "it begins".to_owned(),
+            },
+            (event, _) => event,
+        }]
+    }
+
+    fn new_session(&self, run: RunId) -> Option<SessionId> {
+        (self.stream == Stream::Taciturn).then(|| SessionId(run.to_string()))
+    }
+
+    fn tells_version(&self) -> bool {
+        self.stream == Stream::Open
     }
 
     fn verdict(&self, run: &Ending<'_>, now: Timestamp) -> AgentVerdict {
@@ -180,6 +216,8 @@ pub struct SpawnedRun {
     pub prompt: String,
     /// The model it was asked to use.
     pub model: Option<String>,
+    /// How much thought it was asked for.
+    pub effort: Option<String>,
     /// The session that it goes on with, or its own.
     pub session: String,
     /// The worktree.

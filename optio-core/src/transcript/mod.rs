@@ -120,6 +120,11 @@ pub enum TranscriptEvent {
         /// The version of the agent's program, where it tells.
         version: Option<String>,
     },
+    /// The agent uses this model, where it tells that apart from its session.
+    Model {
+        /// The model.
+        name: String,
+    },
     /// The agent said something.
     Text {
         /// What it said.
@@ -338,6 +343,7 @@ impl RunReport {
                 self.model = model.clone().or_else(|| self.model.take());
                 self.agent_version = version.clone().or_else(|| self.agent_version.take());
             }
+            TranscriptEvent::Model { name } => self.model = Some(name.clone()),
             TranscriptEvent::Usage { total, of } => self.count(*total, of),
             TranscriptEvent::Text { text } => {
                 self.got_over();

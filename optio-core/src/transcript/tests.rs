@@ -17,6 +17,9 @@ fn every_event() -> Vec<TranscriptEvent> {
             model: Some("large".to_owned()),
             version: None,
         },
+        TranscriptEvent::Model {
+            name: "larger".to_owned(),
+        },
         TranscriptEvent::Text { text: text() },
         TranscriptEvent::TextPart { text: text() },
         TranscriptEvent::Thinking { text: text() },
@@ -199,6 +202,12 @@ fn a_session_that_tells_less_takes_nothing_back() {
     let after = report([session("one", Some("large")), session("two", None)]);
     assert_eq!(after.session, Some(SessionId("two".to_owned())));
     assert_eq!(after.model.as_deref(), Some("large"));
+    let model = TranscriptEvent::Model {
+        name: "small".to_owned(),
+    };
+    let after = report([session("one", Some("large")), model]);
+    assert_eq!(after.session, Some(SessionId("one".to_owned())));
+    assert_eq!(after.model.as_deref(), Some("small"));
 }
 
 #[test]

@@ -49,6 +49,9 @@ pub enum EventView {
         model: Option<String>,
         version: Option<String>,
     },
+    Model {
+        name: String,
+    },
     Text {
         text: String,
     },
@@ -206,6 +209,7 @@ impl From<TranscriptEvent> for EventView {
                 model,
                 version,
             },
+            TranscriptEvent::Model { name } => Self::Model { name },
             TranscriptEvent::Text { text } => Self::Text { text },
             TranscriptEvent::TextPart { text } => Self::TextPart { text },
             TranscriptEvent::Thinking { text } => Self::Thinking { text },

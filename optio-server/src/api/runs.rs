@@ -35,6 +35,8 @@ pub struct RunView {
     pub workspace: WorkspaceId,
     /// The agent.
     pub agent: String,
+    /// The version of its program.
+    pub agent_version: Option<String>,
     /// The model that truly ran, or that was asked for.
     pub model: Option<String>,
     /// The agent's session.
@@ -158,6 +160,7 @@ impl From<&Run> for RunView {
             epoch: run.epoch,
             workspace: run.workspace,
             agent: run.agent.clone(),
+            agent_version: run.report.agent_version.clone(),
             model: run.report.model.clone().or_else(|| run.model.clone()),
             session: run.report.session.as_ref().map(ToString::to_string),
             outcome: outcome.map(|outcome| outcome.name().to_owned()),

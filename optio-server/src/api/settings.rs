@@ -6,12 +6,18 @@ use serde_json::{Map, Value};
 
 use crate::config::nearest;
 
+/// Settings that rows do not have while they are not set.
+const SPARE: [&str; 1] = ["effort"];
+
 /// The settings after a patch.
 ///
 /// # Errors
 /// A name is unknown, and the nearest known one is told; or a value is not what it should be. In a sentence.
 pub fn merge(settings: &RepoSettings, patch: &Map<String, Value>) -> Result<RepoSettings, String> {
-    let defaults = as_object(&RepoSettings::default())?;
+    let mut defaults = as_object(&RepoSettings::default())?;
+    for name in SPARE {
+        defaults.entry(name).or_insert(Value::Null);
+    }
     let mut merged = as_object(settings)?;
     for (name, value) in patch {
         let Some(default) = defaults.get(name) else {

@@ -11,7 +11,8 @@ use crate::config::{ClientConfig, Environment, Given, Mistakes, ServerConfig, Se
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Settings (flags win over the environment, that over the file)")]
 pub(crate) struct ServerFlags {
-    /// Read settings from this TOML file [default: optio.toml in the data folder, or ~/.config/optio/config.toml]
+    /// Read settings from this TOML file, in which tables [agent.NAME] set effort, limits, permissions, instructions and MCP
+    /// servers of single agents [default: optio.toml in the data folder, or ~/.config/optio/config.toml]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Listen here [env: OPTIO_LISTEN] [default: 127.0.0.1:8420]

@@ -19,6 +19,7 @@ pub(super) fn lines(entry: &LogEntryView, paint: Paint) -> Vec<String> {
                 .unwrap_or_default();
             ("*", Some(Tone::Quiet), format!("session {id}{model}"))
         }
+        EventView::Model { name } => ("*", Some(Tone::Quiet), format!("with {name}")),
         EventView::Text { text } | EventView::TextPart { text } => (" ", None, text.clone()),
         EventView::Thinking { text } => ("~", Some(Tone::Quiet), text.clone()),
         EventView::ToolCall { name, input, .. } => (

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use optio_agents::command_agent::CommandAgent;
 use optio_core::{agent::Agent as _, secret::Secret};
 
-use super::Environment;
+use super::{AgentSettings, Environment};
 
 /// Variables that hold secrets.
 const SECRETS: [&str; 16] = [
@@ -31,8 +31,10 @@ const SECRETS: [&str; 16] = [
 ];
 
 /// Variables that hold none.
-const TEXTS: [&str; 16] = [
+const TEXTS: [&str; 18] = [
     "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_BEDROCK_BASE_URL",
+    "ANTHROPIC_VERTEX_BASE_URL",
     "ANTHROPIC_VERTEX_PROJECT_ID",
     "AWS_REGION",
     "CLAUDE_CODE_USE_BEDROCK",
@@ -50,11 +52,13 @@ const TEXTS: [&str; 16] = [
     "OPTIO_OPENCODE_BASE_URL", // a gateway that speaks OpenAI's chat completions
 ];
 
-/// With what agents show providers who they work for, where those are, and which agents manifests describe.
+/// With what agents show providers who they work for, where those are, what else is set of them, and which agents
+/// manifests describe.
 #[derive(Debug, Clone, Default)]
 pub struct AgentAccess {
     secrets: BTreeMap<&'static str, Secret>,
     texts: BTreeMap<&'static str, String>,
+    settings: BTreeMap<&'static str, AgentSettings>,
     described: Vec<CommandAgent>,
 }
 
@@ -65,8 +69,15 @@ impl AgentAccess {
         Self {
             secrets: SECRETS.into_iter().filter_map(secret).collect(),
             texts: TEXTS.into_iter().filter_map(text).collect(),
+            settings: BTreeMap::new(),
             described: Vec::new(),
         }
+    }
+
+    /// With this set of single agents.
+    pub(super) fn with_settings(mut self, settings: BTreeMap<&'static str, AgentSettings>) -> Self {
+        self.settings = settings;
+        self
     }
 
     /// With these agents, of which each gets the variables that its manifest names.
@@ -97,6 +108,16 @@ impl AgentAccess {
     pub(crate) fn is_on(&self, name: &str) -> bool {
         let value = self.texts.get(name).map(|value| value.to_ascii_lowercase());
         value.is_some_and(|value| !matches!(value.as_str(), "0" | "false" | "no" | "off"))
+    }
+
+    /// What is set of this agent.
+    pub(crate) fn settings(&self, agent: &str) -> AgentSettings {
+        self.settings.get(agent).cloned().unwrap_or_default()
+    }
+
+    /// The agents of which something is set.
+    pub(crate) fn adjusted(&self) -> impl Iterator<Item = &'static str> {
+        self.settings.keys().copied()
     }
 
     /// The agents that manifests describe.

@@ -100,6 +100,8 @@ pub(super) struct Layers {
     flags: BTreeMap<Setting, String>,
     environment: Environment,
     file: Option<(PathBuf, BTreeMap<Setting, String>)>,
+    /// The tables of single agents in the file, by their names.
+    pub(super) agents: BTreeMap<String, toml::Table>,
     pub(super) mistakes: Vec<String>,
 }
 
@@ -120,6 +122,7 @@ impl Layers {
             flags,
             environment: environment.clone(),
             file: None,
+            agents: BTreeMap::new(),
             mistakes,
         }
     }
@@ -157,6 +160,10 @@ impl Layers {
         };
         let mut values = BTreeMap::new();
         for (key, value) in table {
+            if key == AGENT {
+                self.tables_of_agents(value, path);
+                continue;
+            }
             let Some(setting) = Setting::ALL
                 .into_iter()
                 .find(|setting| setting.key() == key)
@@ -172,6 +179,12 @@ impl Layers {
                 toml::Value::String(text) => text,
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Float(number) => number.to_string(),
+                toml::Value::Table(_) if setting == Setting::Agents => {
+                    self.mistakes.push(format!(
+                        "{key} in {shown} is a table: expected a folder with manifests; what is set of an agent is the table [{AGENT}.NAME]"
+                    ));
+                    continue;
+                }
                 other => {
                     self.mistakes.push(format!(
                         "{key} in {shown} is {}: expected text or a number",
@@ -183,6 +196,39 @@ impl Layers {
             values.insert(setting, value);
         }
         self.file = Some((path.to_owned(), values));
+    }
+
+    fn tables_of_agents(&mut self, value: toml::Value, path: &Path) {
+        let toml::Value::Table(agents) = value else {
+            return self.mistakes.push(format!(
+                "{AGENT} in {} is {}: expected tables [{AGENT}.NAME]",
+                path.display(),
+                kind_of(&value)
+            ));
+        };
+        for (name, value) in agents {
+            match value {
+                toml::Value::Table(table) => {
+                    self.agents.insert(name, table);
+                }
+                other => self.mistakes.push(format!(
+                    "{AGENT}.{name} in {} is {}: expected a table [{AGENT}.{name}]",
+                    path.display(),
+                    kind_of(&other)
+                )),
+            }
+        }
+    }
+
+    /// A place in the file.
+    pub(super) fn place(&self, key: &str) -> String {
+        let file = self.file.as_ref().map(|(path, _)| path.display());
+        file.map_or_else(|| key.to_owned(), |file| format!("{key} in {file}"))
+    }
+
+    /// A variable of the environment that belongs to no [`Setting`].
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.text(name)
     }
 
     /// The value that counts, and where it came from.
@@ -232,8 +278,13 @@ pub(super) enum AskedFor {
     No,
 }
 
+/// The table of the file with what is set of single agents.
+const AGENT: &str = "agent";
+
 fn kind_of(value: &toml::Value) -> &'static str {
     match value {
+        toml::Value::String(_) => "text",
+        toml::Value::Integer(_) | toml::Value::Float(_) => "a number",
         toml::Value::Boolean(_) => "true or false",
         toml::Value::Array(_) => "a list",
         toml::Value::Table(_) => "a table",
@@ -245,7 +296,7 @@ fn did_you_mean(nearest: Option<&str>) -> String {
     match nearest {
         Some(name) => format!("did you mean {name}?"),
         None => format!(
-            "choose one of {}",
+            "choose one of {}, [{AGENT}.NAME]",
             Setting::ALL.map(Setting::key).join(", ")
         ),
     }

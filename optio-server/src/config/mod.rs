@@ -3,6 +3,7 @@
 //! Nothing else in this crate reads the environment.
 
 mod access;
+mod agent;
 mod layers;
 mod manifests;
 mod setting;
@@ -24,6 +25,7 @@ pub(crate) use self::layers::nearest;
 use self::layers::{AskedFor, Layers};
 pub use self::{
     access::AgentAccess,
+    agent::AgentSettings,
     layers::{Environment, Mistakes},
     setting::{Origin, Setting},
     state::{Database, Dispatch},
@@ -160,6 +162,7 @@ impl ServerConfig {
         }
         let data = data.or(default_data).unwrap_or_default();
         let described = manifests::read(&mut layers, &data);
+        let settings = agent::read(&mut layers);
         let config = Self {
             listen,
             database,
@@ -237,7 +240,9 @@ impl ServerConfig {
                 .map_or(Duration::from_secs(10), Duration::from_secs),
             token,
             passed_on: environment.pick(&PASSED_ON),
-            access: AgentAccess::of(environment).with_described(described, environment),
+            access: AgentAccess::of(environment)
+                .with_settings(settings)
+                .with_described(described, environment),
         };
         finish(layers, config)
     }

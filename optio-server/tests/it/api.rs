@@ -198,6 +198,12 @@ async fn settings_of_a_repository_are_merged() {
         ),
         (&json!(3), &json!(9), &json!(true))
     );
+    // one that rows do not have while it is not set comes and goes like the others
+    for effort in [json!("high"), json!(null)] {
+        let change = json!({"settings": {"effort": effort}});
+        let changed = world.patch("/api/repos/shop", change).await.body;
+        assert_eq!(changed["settings"]["effort"], effort);
+    }
     let rows = [
         json!({"settings": {"maxPodInstance": 3}}),
         json!({"settings": {"maxPodInstances": 21}}),

@@ -7,6 +7,8 @@ mod access;
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
 mod api;
 #[cfg(test)]
 mod command_line;

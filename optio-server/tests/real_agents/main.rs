@@ -20,6 +20,7 @@ mod merged;
 mod broken_off;
 mod refused;
 mod told;
+mod equipped;
 #[path = "../process/room.rs"]
 #[allow(dead_code, reason = "the tests without agents use the rest of it")]
 mod room;
@@ -46,7 +47,7 @@ macro_rules! stories {
 }
 
 /// All of them, by name.
-const STORIES: [(&str, Story); 8] = stories![
+const STORIES: [(&str, Story); 10] = stories![
     merged::a_task_goes_from_the_queue_to_a_merged_pull_request,
     merged::red_checks_resume_the_session,
     broken_off::an_agent_goes_on_while_its_server_is_killed_and_is_adopted_by_the_next,
@@ -54,6 +55,8 @@ const STORIES: [(&str, Story); 8] = stories![
     refused::a_refused_key_pauses_its_account_at_once,
     refused::credentials_of_the_machine_are_not_used,
     refused::a_limit_is_waited_for_and_the_session_goes_on,
+    equipped::servers_are_started_and_nothing_of_them_is_in_an_argument,
+    equipped::an_agent_is_set_up_by_the_file_and_the_repository,
     told::what_is_said_is_heard_at_once_or_by_the_next_run,
 ];
 

@@ -85,7 +85,7 @@ impl Cli {
         assert_eq!(pinned, tested);
     }
 
-    fn program(self) -> agents::Program {
+    pub(crate) fn program(self) -> agents::Program {
         match self {
             Self::Claude => agents::CLAUDE,
             Self::Codex => agents::CODEX,

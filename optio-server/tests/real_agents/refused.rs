@@ -46,12 +46,9 @@ pub(crate) async fn a_refused_key_pauses_its_account_at_once(cli: Cli) {
     let failure = run.failure.unwrap();
     assert_eq!(failure.class, "auth_expired");
     assert!(failure.remedy.contains("fresh API key"), "{failure:#?}");
-    let by_itself = match cli {
-        Cli::Claude => 7,
-        Cli::Codex => 6,
-    };
+    // one refusal was enough: a second one would never have come. The program may have been quick enough to ask for it
     let asked = world.model.asked().len();
-    assert!(asked < by_itself, "it was asked {asked} times");
+    assert!((1..=2).contains(&asked), "it was asked {asked} times");
     assert_eq!(task.state, StateName::Queued);
     let wait = wait(&server, &id).await;
     assert_eq!(wait["reason"], "account_paused", "{wait}");

@@ -116,7 +116,7 @@ fn a_run_becomes_a_command() {
     DISABLE_ERROR_REPORTING=1
     DISABLE_TELEMETRY=1
     ANTHROPIC_API_KEY=***
-    trees/a$ /opt/claude -p --output-format stream-json --verbose --input-format stream-json --model claude-sonnet-4-5 --effort high --resume 7cc437f3-6b70-4bd6-9e47-b71096f0167d --max-turns 20 --max-budget-usd 2.5 --append-system-prompt be brief --setting-sources user --mcp-config /ws/files/a/mcp.json --strict-mcp-config --permission-mode acceptEdits --allowedTools Bash Edit < b"{\"message\":{\"content\":\"fix it\",\"role\":\"user\"},\"type\":\"user\"}\n"
+    trees/a$ /opt/claude -p --output-format stream-json --verbose --input-format stream-json --model claude-sonnet-4-5 --effort high --resume 7cc437f3-6b70-4bd6-9e47-b71096f0167d --max-turns 20 --max-budget-usd 2.5 --setting-sources user --mcp-config /ws/files/a/mcp.json --strict-mcp-config --permission-mode acceptEdits --allowedTools Bash Edit < b"{\"message\":{\"content\":\"fix it\",\"role\":\"user\"},\"type\":\"user\"}\n"
     files/a/mcp.json: {"mcpServers":{}}
     "#);
 }
@@ -145,6 +145,7 @@ fn every_way_to_show_who_it_works_for_is_in_its_environment() {
             .unwrap();
         let command = ClaudeCode::default()
             .with_auth(auth)
+            .with_base_url("https://gateway.example")
             .command(&spec(RunKind::First))
             .unwrap();
         let added = command
@@ -156,12 +157,13 @@ fn every_way_to_show_who_it_works_for_is_in_its_environment() {
         added.chain(secrets).collect::<Vec<_>>().join(" ")
     })
     .collect();
+    // each with the address that it looks at
     insta::assert_snapshot!(table.join("\n"), @r#"
-
-    ANTHROPIC_API_KEY=***
-    CLAUDE_CODE_OAUTH_TOKEN=***
-    ANTHROPIC_AUTH_TOKEN=***
-    AWS_REGION=eu-west-1 CLAUDE_CODE_USE_BEDROCK=1 AWS_BEARER_TOKEN_BEDROCK=***
-    ANTHROPIC_VERTEX_PROJECT_ID=shop CLAUDE_CODE_USE_VERTEX=1 CLOUD_ML_REGION=europe-west1
+    ANTHROPIC_BASE_URL=https://gateway.example
+    ANTHROPIC_BASE_URL=https://gateway.example ANTHROPIC_API_KEY=***
+    ANTHROPIC_BASE_URL=https://gateway.example CLAUDE_CODE_OAUTH_TOKEN=***
+    ANTHROPIC_BASE_URL=https://gateway.example ANTHROPIC_AUTH_TOKEN=***
+    ANTHROPIC_BEDROCK_BASE_URL=https://gateway.example AWS_REGION=eu-west-1 CLAUDE_CODE_USE_BEDROCK=1 AWS_BEARER_TOKEN_BEDROCK=***
+    ANTHROPIC_VERTEX_BASE_URL=https://gateway.example ANTHROPIC_VERTEX_PROJECT_ID=shop CLAUDE_CODE_USE_VERTEX=1 CLOUD_ML_REGION=europe-west1
     "#);
 }

@@ -53,11 +53,22 @@ fn a_run_becomes_a_command() {
     TZ=UTC
     trees/a$ codex exec --json -c analytics.enabled=false -c check_for_update_on_startup=false -c features.unbounded_connection_retries=false --dangerously-bypass-approvals-and-sandbox - < b"fix it"
 
+    CODEX_HOME=/ws/agents/codex
     TZ=UTC
     CODEX_API_KEY=***
-    DOCS_KEY=***
-    OPTIO_MCP_MY_SHOP_0=***
-    trees/a$ /opt/codex exec --json -c analytics.enabled=false -c check_for_update_on_startup=false -c features.unbounded_connection_retries=false -c model_provider="optio" -c model_providers.optio={name="optio",base_url="https://gateway.example/v1",env_key="CODEX_API_KEY",wire_api="responses"} -c model_reasoning_effort="high" -c developer_instructions="say \"please\"" -c mcp_servers.docs={command="docs-server",args=["--all"],env_vars=["DOCS_KEY"]} -c mcp_servers.my-shop={url="https://shop.example/mcp",env_http_headers={"Authorization"="OPTIO_MCP_MY_SHOP_0"}} -c model_verbosity="low" -m gpt-5.5 --sandbox read-only resume 01a1fb4f-c753-75b1-af86-09dbfb0baca7 - < b"fix it"
+    trees/a$ /opt/codex exec --json -c analytics.enabled=false -c check_for_update_on_startup=false -c features.unbounded_connection_retries=false -c model_provider="optio" -c model_providers.optio={name="optio",base_url="https://gateway.example/v1",env_key="CODEX_API_KEY",wire_api="responses"} -c model_reasoning_effort="high" -c developer_instructions="say \"please\"" -c model_verbosity="low" -m gpt-5.5 --sandbox read-only -p optio-3bd6649332ff7572 resume 01a1fb4f-c753-75b1-af86-09dbfb0baca7 - < b"fix it"
+    shared agents/codex/optio-3bd6649332ff7572.config.toml: [mcp_servers.docs]
+    args = ["--all"]
+    command = "docs-server"
+
+    [mcp_servers.docs.env]
+    DOCS_KEY = "k"
+
+    [mcp_servers.my-shop]
+    url = "https://shop.example/mcp"
+
+    [mcp_servers.my-shop.http_headers]
+    Authorization = "Bearer t"
     "#);
 }
 
@@ -70,14 +81,28 @@ fn what_it_would_take_for_a_name_is_refused() {
 }
 
 #[test]
-fn two_servers_that_want_another_value_of_one_variable_are_refused() {
-    let servers = |second: &str| {
-        let config = r#"{"mcpServers": {"a": {"command": "a", "env": {"KEY": "1"}}, "b": {"command": "b", "env": {"KEY": "SECOND"}}}}"#;
-        Codex::default().with_mcp_servers(Secret::new(config.replace("SECOND", second)))
-    };
-    assert!(servers("1").command(&spec(RunKind::First)).is_ok());
-    insta::assert_snapshot!(refused(&servers("2"), &spec(RunKind::First)), @"two MCP servers want another KEY each: codex can give it to them only once");
+fn servers_that_it_cannot_be_given_are_refused() {
+    let docs = Secret::new(r#"{"mcpServers": {"docs": {"command": "a"}}}"#);
+    let workspace = Codex::default().with_mcp_servers(docs);
+    insta::assert_snapshot!(refused(&workspace, &spec(RunKind::First)), @"MCP servers need credentials that are given: with those of the workspace its own configuration counts");
     let odd = Codex::default()
         .with_mcp_servers(Secret::new(r#"{"mcpServers": {"a b": {"command": "a"}}}"#));
     insta::assert_snapshot!(refused(&odd, &spec(RunKind::First)), @r#""a b" cannot be the name of an MCP server: use letters, digits, - and _"#);
+}
+
+/// All runs of a workspace share its home: one with other servers must not take those of its neighbour away.
+#[test]
+fn other_servers_are_in_another_file() {
+    let files = |command: &str| {
+        let servers = r#"{"mcpServers": {"docs": {"command": "COMMAND"}}}"#;
+        let agent = Codex::default()
+            .with_auth(Auth::ApiKey(Secret::new("the-api-key")))
+            .with_mcp_servers(Secret::new(servers.replace("COMMAND", command)));
+        let command = agent.command(&spec(RunKind::First)).unwrap();
+        assert!(command.files.is_empty());
+        command.shared_files
+    };
+    let (one, other) = (files("one"), files("other"));
+    assert_eq!(one, files("one"));
+    assert!(one.keys().all(|file| !other.contains_key(file)));
 }

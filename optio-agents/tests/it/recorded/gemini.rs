@@ -2,11 +2,16 @@
 
 use optio_agents::gemini::{Auth, Gemini, Permissions};
 use optio_core::{
-    agent::Agent, money::Usage, run::RunKind, runtime::Command, secret::Secret,
-    transcript::SessionId,
+    agent::{Agent, AgentVerdict, Ending},
+    failure::{ExitStatus, FailureClass, RetryAdvice},
+    money::Usage,
+    run::RunKind,
+    runtime::Command,
+    secret::Secret,
+    transcript::{RunReport, SessionId},
 };
 
-use super::told_all;
+use super::{now, told_all};
 use crate::commands::{refused, shown, spec};
 
 #[test]
@@ -143,7 +148,7 @@ fn with_several_models_each_has_its_price() {
     let cost = |model: &str| {
         let stats = stats.replace("MODEL", model).replace('\n', "");
         let line = format!(r#"{{"type":"result","status":"success","stats":{stats}}}"#);
-        let mut report = optio_core::transcript::RunReport::default();
+        let mut report = RunReport::default();
         for event in Gemini::default().read_line(&line) {
             report.fold(&event);
         }
@@ -151,4 +156,20 @@ fn with_several_models_each_has_its_price() {
     };
     assert_eq!(cost("gemini-2.5-flash-lite"), "$6.46");
     assert_eq!(cost("a-model-of-next-year"), "$0.00", "a part is no sum");
+}
+
+/// It ends with the status modulo 256, also if it has found no words for it.
+#[test]
+fn a_limit_that_only_the_exit_code_tells_is_waited_for() {
+    let ending = Ending {
+        status: Some(ExitStatus::Code(173)),
+        report: &RunReport::default(),
+        stderr: "",
+        resumed: None,
+    };
+    let AgentVerdict::Failed(failure) = Gemini::default().verdict(&ending, now()) else {
+        panic!("it has failed");
+    };
+    assert_eq!(failure.class, FailureClass::RateLimited);
+    assert!(matches!(failure.retry, RetryAdvice::Until(at) if at > now()));
 }

@@ -282,6 +282,7 @@ fn sequence(events: &[TranscriptEvent]) -> String {
 fn name(event: &TranscriptEvent) -> String {
     match event {
         TranscriptEvent::Session { .. } => "session".to_owned(),
+        TranscriptEvent::Model { .. } => "model".to_owned(),
         TranscriptEvent::Text { .. } => "text".to_owned(),
         TranscriptEvent::TextPart { .. } => "piece".to_owned(),
         TranscriptEvent::Thinking { .. } => "thinking".to_owned(),

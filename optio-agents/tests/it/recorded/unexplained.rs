@@ -23,6 +23,7 @@ const UNEXPLAINED: &[(&str, &str, &str)] = &[
     ("claude", "sigkill-group-mid-tool", KILLED),
     ("claude", "sigkill-mid-stream", KILLED),
     ("claude", "sigkill-mid-tool", KILLED),
+    ("claude", "stream-hang-idle-timeout", KILLED),
     ("claude", "text-output", FORMAT),
     (
         "codex",
@@ -45,6 +46,7 @@ const UNEXPLAINED: &[(&str, &str, &str)] = &[
     ("codex", "sigkill-group-mid-tool", KILLED),
     ("codex", "sigkill-mid-stream", KILLED),
     ("codex", "sigkill-mid-tool", KILLED),
+    ("codex", "silent-server", KILLED),
     ("codex", "stdin-open-pipe", INPUT),
     (
         "gemini",

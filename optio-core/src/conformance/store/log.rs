@@ -205,6 +205,7 @@ pub async fn every_kind_of_log_entry_is_read_back_whole(store: &Store) {
             model: Some("opus".to_owned()),
             version: None,
         },
+        TranscriptEvent::Model { name: text.clone() },
         TranscriptEvent::Text { text: text.clone() },
         TranscriptEvent::Thinking {
             text: String::new(),

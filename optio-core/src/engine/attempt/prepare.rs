@@ -56,6 +56,7 @@ impl Optio {
                 from: from.clone(),
             },
         )?;
+        let version = self.version_for(&run).await;
         let (at, told) = (self.now(), task.messages);
         held.update_with_task(|run, task, change| {
             run.phase = RunPhase::Spawned {
@@ -64,6 +65,7 @@ impl Optio {
                 stopping: None,
             };
             run.heard_at = at;
+            run.report.agent_version.clone_from(&version);
             run.input = command.stdin.len() as u64;
             if let Some(told) = self.told_in_prompt(run, &told, at) {
                 change.write(told);
@@ -218,6 +220,7 @@ impl Optio {
         };
         let mut spec = RunSpec::new(task.id, run.id, run.kind, String::new(), places);
         spec.model = run.model.clone();
+        spec.effort = repo.settings.effort.clone();
         spec.resume = run.resumes.clone();
         let (TaskState::Provisioning { next, .. } | TaskState::Running { next, .. }) = &task.state
         else {

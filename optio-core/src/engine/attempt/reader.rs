@@ -15,7 +15,7 @@ use crate::{
     },
     failure::{Failure, FailureClass},
     run::{Progress, Run},
-    transcript::{LogEntry, LogStream, RunReport, TranscriptEvent},
+    transcript::{LogEntry, LogStream, RunReport, SessionId, TranscriptEvent},
 };
 
 /// Whether an agent can be told anything.
@@ -53,6 +53,8 @@ pub(super) struct Reader {
     translator: Translator,
     pub(super) agent: Arc<dyn Agent>,
     model: Option<String>,
+    /// The session that the agent was given, if it is one that we can know.
+    session: Option<SessionId>,
     batch: Batch,
     pub(super) report: RunReport,
     heard_at: Timestamp,
@@ -83,6 +85,9 @@ impl Reader {
             translator: Translator::new(Arc::clone(agent), engine.masker().clone()),
             agent: Arc::clone(agent),
             model: run.model.clone(),
+            session: agent
+                .new_session(run.id)
+                .map(|new| run.resumes.clone().unwrap_or(new)),
             batch: Batch::new(run.number, run.progress),
             report: run.report.clone(),
             heard_at: run.heard_at,
@@ -156,6 +161,10 @@ impl Reader {
         for Translated { event, original } in events {
             self.report.fold(&event);
             if event.is_answer() {
+                // there is something to go on with, even if the agent does not come to name it
+                if self.report.session.is_none() {
+                    self.report.session.clone_from(&self.session);
+                }
                 self.answered_at = Some(self.heard_at);
                 self.refused = None;
             } else if self.refused.is_none() {

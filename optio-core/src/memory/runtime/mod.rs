@@ -272,6 +272,7 @@ impl State {
             attempt: u32::try_from(earlier.count()).ok()?.saturating_add(1),
             prompt: String::from_utf8_lossy(&command.stdin).into_owned(),
             model: var(agent::MODEL).cloned(),
+            effort: var(agent::EFFORT).cloned(),
             session: var(agent::SESSION)?.clone(),
             worktree: command.dir.clone()?,
         })

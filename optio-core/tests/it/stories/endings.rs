@@ -334,3 +334,34 @@ async fn git_overlooks_what_any_agent_leaves_behind() {
     let text = world.runtime.read_file(place, &path, 1000).await.unwrap();
     assert_eq!(text, ".cache-of-another/\n.cache-of-one/\n");
 }
+
+/// Some programs name their session only as their last word, and their version never.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_killed_has_the_session_and_the_version_that_its_agent_did_not_come_to_tell()
+{
+    let agent = MemoryAgent::new().that_is_taciturn();
+    let world = World::with_agents(one_attempt(), |_| {}, [agent]).await;
+    world.agents_do(|_| vec![Step::say("I have begun"), Step::Crash]);
+    let (first, second) = (world.submit("One").await, world.submit("Two").await);
+    let _running = world.run();
+    for task in [first, second] {
+        world.until(task, StateName::Failed).await;
+        let run = world.runs(task).await.remove(0);
+        let session = run.report.session.unwrap();
+        assert_eq!(session.0, run.id.to_string());
+        assert_eq!(world.task(task).await.session, Some(session));
+        assert_eq!(run.report.agent_version.as_deref(), Some("1.0"));
+    }
+}
+
+/// What was never begun cannot be resumed.
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_model_never_answered_has_no_session() {
+    let agent = MemoryAgent::new().that_is_taciturn();
+    let world = World::with_agents(one_attempt(), |_| {}, [agent]).await;
+    world.agents_do(|_| vec![reports("invalid_request"), Step::Crash]);
+    let task = world.submit("One").await;
+    let _running = world.run();
+    world.until(task, StateName::Failed).await;
+    assert_eq!(world.task(task).await.session, None);
+}

@@ -78,6 +78,7 @@ async fn the_review_agent_reads_each_head_and_its_word_counts() {
         review_enabled: true,
         review_trigger: ReviewTrigger::OnCiPass,
         review_model: Some("small".to_owned()),
+        effort: Some("high".to_owned()),
         ..auto_merge()
     };
     let world = World::new(settings).await;
@@ -127,6 +128,13 @@ async fn the_review_agent_reads_each_head_and_its_word_counts() {
             .count(),
         6,
         "one review for each head"
+    );
+    // what the repository asks for, each run is asked for
+    let efforts = world.runtime.spawned();
+    assert!(
+        efforts
+            .iter()
+            .all(|run| run.effort.as_deref() == Some("high"))
     );
     assert_eq!(
         kinds

@@ -41,7 +41,7 @@ pub(crate) enum Turn {
     Say(&'static str),
     /// The account's limit is reached; it resets in so long.
     ReachLimit(Duration),
-    /// The key is refused, in every request from now on.
+    /// The key is refused. Whoever tries it again gets no answer at all.
     RefuseKey,
 }
 
@@ -83,6 +83,8 @@ pub(crate) struct Asked {
     pub(crate) credentials: Vec<String>,
     /// Everything that was said in it so far.
     pub(crate) conversation: String,
+    /// The whole request.
+    pub(crate) whole: String,
     /// What its answer used.
     pub(crate) used: Tokens,
     /// When the limit resets, if it was answered with that.
@@ -100,6 +102,8 @@ pub(crate) struct Model {
 struct Played {
     script: VecDeque<Turn>,
     asked: Vec<Asked>,
+    /// Whether the key was refused already.
+    refused: bool,
     /// Requests that came after the end of the script.
     beyond: u64,
 }
@@ -132,6 +136,7 @@ impl Model {
     /// From now on the key is not refused any more.
     pub(crate) fn accept_key(&self) {
         let mut played = self.state.lock().unwrap();
+        played.refused = false;
         played
             .script
             .retain(|turn| !matches!(turn, Turn::RefuseKey));
@@ -187,6 +192,19 @@ async fn answer(
     if !vendor.offers_tools(&body) {
         return stream(&vendor.frames(&body, &Turn::Say("ok"), Tokens::default()));
     }
+    match take_turn(&state, vendor, &headers, &body) {
+        Some(response) => response,
+        None => std::future::pending().await,
+    }
+}
+
+/// The answer of the next turn, if it has one.
+fn take_turn(
+    state: &Mutex<Played>,
+    vendor: Vendor,
+    headers: &HeaderMap,
+    body: &Value,
+) -> Option<Response> {
     let mut played = state.lock().unwrap();
     let turn = played.next();
     let used = Tokens::of_answer(played.asked.len() as u64 + 1);
@@ -208,16 +226,18 @@ async fn answer(
         Some(format!("{name}: {value}"))
     });
     played.asked.push(Asked {
-        session: vendor.session(&body),
+        session: vendor.session(body),
         credentials: credentials.collect(),
-        conversation: vendor.conversation(&body),
+        conversation: vendor.conversation(body),
+        whole: body.to_string(),
         used: refusal.as_ref().map_or(used, |_| Tokens::default()),
         resets_at,
     });
-    match refusal {
+    let again = matches!(turn, Turn::RefuseKey) && std::mem::replace(&mut played.refused, true);
+    (!again).then(|| match refusal {
         Some(refusal) => refusal.into_response(),
-        None => stream(&vendor.frames(&body, &turn, used)),
-    }
+        None => stream(&vendor.frames(body, &turn, used)),
+    })
 }
 
 /// A request that is refused: the status, headers, and what is in the vendor's `error`.

@@ -117,21 +117,25 @@ fn npm_installs_an_old_claude_under_an_old_node_so_the_remedy_names_both() {
     assert!(preflight.doubt("2.1.100 (Claude Code)").is_some());
 }
 
-/// Trap 16: it goes on with the system prompt that its session began with. The flag does no harm there, and older
-/// versions hear it; an instruction for one run belongs into its prompt.
+/// Trap 16: it goes on with the system prompt that its session began with, whatever the flag says then. An instruction for
+/// one run belongs into its prompt.
 #[test]
-fn claude_keeps_the_instructions_with_which_its_session_began() {
+fn claude_is_given_instructions_only_when_its_session_begins() {
     let agent = ClaudeCode::default().with_instructions("be brief");
+    let args = |run: &RunSpec| agent.command(run).unwrap().args;
+    let first = args(&spec(RunKind::First));
+    let at = first.iter().position(|arg| arg == "--append-system-prompt");
+    assert_eq!(first[at.unwrap() + 1], "be brief");
     let mut resumed = spec(RunKind::ResumeCi);
     resumed.resume = Some(SessionId("7cc437f3-6b70-4bd6-9e47-b71096f0167d".to_owned()));
-    for run in [spec(RunKind::First), resumed] {
-        let args = agent.command(&run).unwrap().args;
-        let at = args.iter().position(|arg| arg == "--append-system-prompt");
-        assert_eq!(args[at.unwrap() + 1], "be brief");
-        assert!(
-            !args.iter().any(|arg| arg == "--system-prompt-snapshot"),
-            "older versions refuse it"
-        );
+    let resumed = args(&resumed);
+    // older versions refuse the flag that would make it listen
+    for flag in [
+        "--append-system-prompt",
+        "be brief",
+        "--system-prompt-snapshot",
+    ] {
+        assert!(!resumed.iter().any(|arg| arg == flag), "{flag}");
     }
 }
 

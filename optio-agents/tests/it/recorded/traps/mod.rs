@@ -8,7 +8,7 @@ use optio_agents::{
     claude_code::ClaudeCode, codex::Codex, copilot::Copilot, gemini::Gemini, opencode::OpenCode,
 };
 use optio_core::{
-    agent::{Agent, AgentVerdict},
+    agent::{Agent, AgentVerdict, RunSpec},
     failure::{ExitStatus, FailureClass, RetryAdvice},
     money::Usage,
     run::RunKind,

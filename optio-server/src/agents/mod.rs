@@ -1,29 +1,31 @@
 //! Which agents the server knows, and which one works where nobody has named one.
 
+mod built_in;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use optio_agents::{
-    claude_code::{self, ClaudeCode},
-    codex::{self, Codex},
-    copilot::{self, Copilot, ProviderKind},
-    gemini::{self, Gemini},
-    mcp,
-    opencode::{self, OpenCode, Provider},
-    scripted::Scripted,
+use optio_agents::{mcp, scripted::Scripted};
+use optio_core::{
+    Error, Result,
+    agent::{Agent, Places, RunSpec},
+    id::{RunId, TaskId},
+    run::RunKind,
+    runtime::Command,
+    workspace::WorkspacePath,
 };
-use optio_core::{Error, Result, agent::Agent, runtime::Command};
 
+use self::built_in::{MCP_SERVERS, claude_code, codex, copilot, gemini, opencode};
 use crate::config::{AgentAccess, ServerConfig};
 
 /// Every agent that this server knows, by name: those that need no manifest, and those that one describes. Whether its
 /// program is installed, `optio doctor` tells.
 ///
 /// # Errors
-/// A variable cannot be used; or this program does not know where it lies, so it cannot start itself as the scripted
+/// A variable cannot be used, or what is set of an agent does not go together; or this program does not know where it lies, so it cannot start itself as the scripted
 /// agent.
 pub fn agents(access: &AgentAccess) -> Result<BTreeMap<String, Arc<dyn Agent>>> {
     let scripted = Scripted::from_command(Command::new(own_path()?).arg("scripted-agent"));
@@ -43,10 +45,38 @@ pub fn agents(access: &AgentAccess) -> Result<BTreeMap<String, Arc<dyn Agent>>> 
     for agent in access.described() {
         agents.push(Arc::new(agent.clone()));
     }
-    Ok(agents
+    let agents: BTreeMap<String, Arc<dyn Agent>> = agents
         .into_iter()
         .map(|agent| (agent.name().to_owned(), agent))
-        .collect())
+        .collect();
+    for name in access.adjusted() {
+        if let Some(agent) = agents.get(name) {
+            can_run(&**agent)?;
+        }
+    }
+    Ok(agents)
+}
+
+/// Whether what is set of an agent goes together: what it refuses of every run is better told at the start.
+fn can_run(agent: &dyn Agent) -> Result<()> {
+    let places = Places {
+        root: "/".to_owned(),
+        worktree: WorkspacePath::root().child("worktree"),
+        files: WorkspacePath::root().child("files"),
+    };
+    let (task, run) = (
+        TaskId::from_uuid(Default::default()),
+        RunId::from_uuid(Default::default()),
+    );
+    let run = RunSpec::new(task, run, RunKind::First, "work".to_owned(), places);
+    agent.command(&run).map(drop).map_err(|error| {
+        let message = format!(
+            "what is set of {} cannot be used: {}",
+            agent.name(),
+            error.message()
+        );
+        Error::invalid("optio", message)
+    })
 }
 
 /// The agent of a task that names none, in a repository that names none: the one that was set; else the only one that
@@ -80,156 +110,6 @@ fn is_program(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
 }
-
-fn claude_code(access: &AgentAccess) -> ClaudeCode {
-    use claude_code::Auth;
-    let bedrock = || {
-        Some(Auth::Bedrock {
-            region: access.text("AWS_REGION")?,
-            token: access.secret("AWS_BEARER_TOKEN_BEDROCK")?,
-        })
-    };
-    let vertex = || {
-        Some(Auth::Vertex {
-            project: access.text("ANTHROPIC_VERTEX_PROJECT_ID")?,
-            region: access.text("CLOUD_ML_REGION")?,
-        })
-    };
-    // in the order in which the program itself prefers them
-    let auth = if access.is_on("CLAUDE_CODE_USE_BEDROCK") {
-        bedrock()
-    } else if access.is_on("CLAUDE_CODE_USE_VERTEX") {
-        vertex()
-    } else {
-        let secret = |name, auth: fn(_) -> Auth| access.secret(name).map(auth);
-        secret("ANTHROPIC_API_KEY", Auth::ApiKey)
-            .or_else(|| secret("CLAUDE_CODE_OAUTH_TOKEN", Auth::OAuthToken))
-            .or_else(|| secret("ANTHROPIC_AUTH_TOKEN", Auth::GatewayToken))
-    };
-    let mut agent = ClaudeCode::default().with_auth(auth.unwrap_or_default());
-    if let Some(url) = access.text("ANTHROPIC_BASE_URL") {
-        agent = agent.with_base_url(url);
-    }
-    match access.secret(MCP_SERVERS) {
-        Some(servers) => agent.with_mcp_servers(servers),
-        None => agent,
-    }
-}
-
-fn codex(access: &AgentAccess) -> Codex {
-    use codex::Auth;
-    let key = access.secret("CODEX_API_KEY").map(Auth::ApiKey);
-    let auth = key.or_else(|| access.secret("OPTIO_CODEX_LOGIN").map(Auth::Login));
-    let own_address = matches!(auth, Some(Auth::Login(_)));
-    let mut agent = Codex::default().with_auth(auth.unwrap_or_default());
-    if let Some(url) = access.text("OPTIO_CODEX_BASE_URL").filter(|_| !own_address) {
-        agent = agent.with_base_url(url);
-    }
-    match access.secret(MCP_SERVERS) {
-        Some(servers) => agent.with_mcp_servers(servers),
-        None => agent,
-    }
-}
-
-fn gemini(access: &AgentAccess) -> Gemini {
-    use gemini::Auth;
-    let vertex = || {
-        let key = access.secret("GOOGLE_API_KEY").map(Auth::VertexKey);
-        key.or_else(|| {
-            Some(Auth::Vertex {
-                project: access.text("GOOGLE_CLOUD_PROJECT")?,
-                location: access.text("GOOGLE_CLOUD_LOCATION")?,
-                credentials: access.secret("OPTIO_GOOGLE_CREDENTIALS"),
-            })
-        })
-    };
-    let auth = if access.is_on("GOOGLE_GENAI_USE_VERTEXAI") {
-        vertex()
-    } else {
-        let key = access.secret("GEMINI_API_KEY").map(Auth::ApiKey);
-        key.or_else(|| access.secret("OPTIO_GEMINI_LOGIN").map(Auth::Login))
-    };
-    let address = match &auth {
-        Some(Auth::ApiKey(_)) => access.text("GOOGLE_GEMINI_BASE_URL"),
-        Some(Auth::Vertex { .. } | Auth::VertexKey(_)) => access.text("GOOGLE_VERTEX_BASE_URL"),
-        _ => None,
-    };
-    let mut agent = Gemini::default().with_auth(auth.unwrap_or_default());
-    if let Some(url) = address {
-        agent = agent.with_base_url(url);
-    }
-    match access.secret(MCP_SERVERS) {
-        Some(servers) => agent.with_mcp_servers(servers),
-        None => agent,
-    }
-}
-
-fn opencode(access: &AgentAccess) -> OpenCode {
-    use opencode::Auth;
-    let mut providers = Vec::new();
-    if let Some(key) = access.secret("ANTHROPIC_API_KEY") {
-        let provider = Provider::new("anthropic").with_key(key);
-        // its address has the version of the interface in it
-        providers.push(match access.text("ANTHROPIC_BASE_URL") {
-            Some(url) => provider.with_base_url(format!("{}/v1", url.trim_end_matches('/'))),
-            None => provider,
-        });
-    }
-    if let Some(key) = access.secret("OPENAI_API_KEY") {
-        let provider = Provider::new("openai").with_key(key);
-        providers.push(match access.text("OPENAI_BASE_URL") {
-            Some(url) => provider.with_base_url(url),
-            None => provider,
-        });
-    }
-    if let Some(url) = access.text("OPTIO_OPENCODE_BASE_URL") {
-        let provider = Provider::gateway("gateway", url);
-        providers.push(match access.secret("OPTIO_OPENCODE_API_KEY") {
-            Some(key) => provider.with_key(key),
-            None => provider,
-        });
-    }
-    let auth = match access.secret("OPENCODE_AUTH_CONTENT") {
-        Some(logins) => Auth::Logins(logins),
-        None if providers.is_empty() => Auth::Workspace,
-        None => Auth::Providers(providers),
-    };
-    let agent = OpenCode::default().with_auth(auth);
-    match access.secret(MCP_SERVERS) {
-        Some(servers) => agent.with_mcp_servers(servers),
-        None => agent,
-    }
-}
-
-fn copilot(access: &AgentAccess) -> Result<Copilot> {
-    use copilot::Auth;
-    let kind = match access.text("COPILOT_PROVIDER_TYPE").as_deref() {
-        None | Some("openai") => ProviderKind::OpenAi,
-        Some("azure") => ProviderKind::Azure,
-        Some("anthropic") => ProviderKind::Anthropic,
-        Some(other) => {
-            let message =
-                format!("COPILOT_PROVIDER_TYPE is {other}: set it to openai, azure or anthropic");
-            return Err(Error::invalid("optio", message));
-        }
-    };
-    let auth = match access.text("COPILOT_PROVIDER_BASE_URL") {
-        Some(base_url) => Some(Auth::Provider {
-            kind,
-            base_url,
-            key: access.secret("COPILOT_PROVIDER_API_KEY"),
-        }),
-        None => access.secret("COPILOT_GITHUB_TOKEN").map(Auth::GitHubToken),
-    };
-    let agent = Copilot::default().with_auth(auth.unwrap_or_default());
-    Ok(match access.secret(MCP_SERVERS) {
-        Some(servers) => agent.with_mcp_servers(servers),
-        None => agent,
-    })
-}
-
-/// The variable with MCP servers for every agent.
-const MCP_SERVERS: &str = "OPTIO_MCP_SERVERS";
 
 /// Where this program lies.
 fn own_path() -> Result<String> {
