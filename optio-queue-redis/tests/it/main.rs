@@ -1,5 +1,6 @@
 //! The queue and the bus on a real server.
 
+mod batches;
 mod bus;
 mod claims;
 mod model;
