@@ -12,6 +12,7 @@ mod servers;
 mod peers;
 mod fleet;
 mod feed;
+mod typed;
 
 pub use self::{
     disk::{Folder, resident_mib},
@@ -23,4 +24,5 @@ pub use self::{
     report::{Better, Report, Row, Target},
     sample::{Latencies, drained_by, median},
     servers::{Postgres, Redis, Syncs},
+    typed::read_typed,
 };

@@ -91,6 +91,7 @@ pub(crate) async fn a_cancelled_tool_call_leaves_no_process(cli: Cli) {
         stray.then_some(()).ok_or(format!("{processes:#?}"))
     })
     .await;
+    world.model.fall_silent();
     server.cancel(&task).await;
     server.until(&task, StateName::Cancelled).await;
     let left = world.room.processes_of_runs();

@@ -104,6 +104,8 @@ struct Played {
     asked: Vec<Asked>,
     /// Whether the key was refused already.
     refused: bool,
+    /// Whether nobody gets an answer any more.
+    silent: bool,
     /// Requests that came after the end of the script.
     beyond: u64,
 }
@@ -140,6 +142,12 @@ impl Model {
         played
             .script
             .retain(|turn| !matches!(turn, Turn::RefuseKey));
+    }
+
+    /// From now on nobody gets an answer, and what is asked does not count: a program that is told to stop may see its tool
+    /// end first, and tell of that.
+    pub(crate) fn fall_silent(&self) {
+        self.state.lock().unwrap().silent = true;
     }
 
     /// What it was asked so far.
@@ -206,6 +214,9 @@ fn take_turn(
     body: &Value,
 ) -> Option<Response> {
     let mut played = state.lock().unwrap();
+    if played.silent {
+        return None;
+    }
     let turn = played.next();
     let used = Tokens::of_answer(played.asked.len() as u64 + 1);
     let resets_at = match turn {
