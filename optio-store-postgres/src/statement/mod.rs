@@ -73,9 +73,9 @@ fn statement(kind: Kind) -> Statement {
                 expect: Expect::All,
             }
         }
-        Kind::NewTask => insert::<Task>(),
+        Kind::NewTask => insert::<Task>(IfTaken::Fail),
         Kind::Task => update_version::<Task>(),
-        Kind::NewRun => insert::<Run>(),
+        Kind::NewRun => insert::<Run>(IfTaken::Fail),
         Kind::Run => update::<Run>("runs.epoch = given.c4 AND runs.live"),
         Kind::TakeOver => take_over::statement(),
         Kind::LiveRuns => {
@@ -91,9 +91,9 @@ fn statement(kind: Kind) -> Statement {
                 expect: Expect::All,
             }
         }
-        Kind::NewRepo => insert::<Repo>(),
+        Kind::NewRepo => insert::<Repo>(IfTaken::Skip),
         Kind::Repo => update_version::<Repo>(),
-        Kind::NewWorkspace => insert::<Workspace>(),
+        Kind::NewWorkspace => insert::<Workspace>(IfTaken::Skip),
         Kind::Workspace => update_version::<Workspace>(),
         Kind::ForgetWorkspace => {
             let columns = vec![Type::Id, Type::Int];
@@ -108,10 +108,10 @@ fn statement(kind: Kind) -> Statement {
                 expect: Expect::All,
             }
         }
-        Kind::NewSchedule => insert::<Schedule>(),
+        Kind::NewSchedule => insert::<Schedule>(IfTaken::Skip),
         Kind::Schedule => update_version::<Schedule>(),
         Kind::ForgetSchedule => delete("schedules"),
-        Kind::NewWebhook => insert::<Webhook>(),
+        Kind::NewWebhook => insert::<Webhook>(IfTaken::Skip),
         Kind::Webhook => update_version::<Webhook>(),
         Kind::ForgetWebhook => delete("webhooks"),
         Kind::Pause => pause(),
@@ -135,7 +135,7 @@ fn statement(kind: Kind) -> Statement {
             &[Type::Id, Type::Int, Type::Int],
             "log_batches.task = given.c1 AND log_batches.run = given.c2 AND log_batches.last = given.c3",
         ),
-        Kind::LogBatch => insert_into("log_batches", LOG_BATCH),
+        Kind::LogBatch => insert_into("log_batches", LOG_BATCH, IfTaken::Skip),
         // not locked: a run that has ended stays so
         Kind::HasEnded => {
             let columns = vec![Type::Id];
@@ -166,15 +166,18 @@ fn statement(kind: Kind) -> Statement {
         // what stands there may be a batch that has not gone yet
         Kind::LogNotice => Statement {
             expect: Expect::Anything,
-            ..insert_into("log_batches", LOG_BATCH)
+            ..insert_into("log_batches", LOG_BATCH, IfTaken::Skip)
         },
         Kind::LogRemoved => Statement {
             sql: "UPDATE runs SET log_removed = true WHERE id = ANY($1::uuid[])".into(),
             columns: vec![Type::Id],
             expect: Expect::Anything,
         },
-        Kind::Audit => insert_into("audit", &[("task", Type::Id), ("body", Type::Text)]),
-        Kind::NewOutbox => insert::<OutboxEntry>(),
+        Kind::Audit => {
+            let columns = &[("task", Type::Id), ("body", Type::Text)];
+            insert_into("audit", columns, IfTaken::Fail)
+        }
+        Kind::NewOutbox => insert::<OutboxEntry>(IfTaken::Fail),
         Kind::Delivered => delete("outbox"),
         Kind::Postponed => {
             let columns = vec![Type::Id, Type::Int];
@@ -210,11 +213,21 @@ fn with_body<R: Record>() -> Vec<(&'static str, Type)> {
     columns
 }
 
-fn insert<R: Record>() -> Statement {
-    insert_into(R::TABLE, &with_body::<R>())
+/// What becomes of a row whose key another one has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IfTaken {
+    /// The statement fails, with all others of its transaction. For keys that nobody else ever has: it spares Postgres a
+    /// look before each row, and a word to its log after it.
+    Fail,
+    /// It is left out.
+    Skip,
 }
 
-fn insert_into(table: &str, columns: &[(&str, Type)]) -> Statement {
+fn insert<R: Record>(if_taken: IfTaken) -> Statement {
+    insert_into(R::TABLE, &with_body::<R>(), if_taken)
+}
+
+fn insert_into(table: &str, columns: &[(&str, Type)], if_taken: IfTaken) -> Statement {
     let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
     let types: Vec<Type> = columns.iter().map(|(_, kind)| *kind).collect();
     let values: Vec<String> = (1..)
@@ -223,10 +236,14 @@ fn insert_into(table: &str, columns: &[(&str, Type)]) -> Statement {
         .collect();
     Statement {
         sql: format!(
-            "INSERT INTO {table} ({}) SELECT {} FROM {} ON CONFLICT DO NOTHING",
+            "INSERT INTO {table} ({}) SELECT {} FROM {}{}",
             names.join(", "),
             values.join(", "),
-            given(&types)
+            given(&types),
+            match if_taken {
+                IfTaken::Fail => "",
+                IfTaken::Skip => " ON CONFLICT DO NOTHING",
+            }
         )
         .into(),
         columns: types,
