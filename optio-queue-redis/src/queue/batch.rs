@@ -23,7 +23,7 @@ const WAITING: usize = 1024;
 /// How many steps go together at most, for the server does nothing else meanwhile.
 pub(super) const TOGETHER: usize = 200;
 /// How many scripts are under way at once, so that the server has something to do while an answer travels.
-const LANES: usize = 2;
+pub(super) const LANES: usize = 2;
 
 /// One step of `batch.lua`: its name and its values.
 #[derive(Debug)]

@@ -28,6 +28,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use optio_core::{
     clock::{Clock, Timestamp},
     error::{Error, ErrorKind, Result},
@@ -39,7 +40,7 @@ use redis::{Script, ScriptInvocation};
 use tokio::sync::watch;
 
 use self::{
-    batch::{Answer, Batches, Step, TOGETHER, Twice},
+    batch::{Answer, Batches, LANES, Step, TOGETHER, Twice},
     entry::Entry,
 };
 use crate::{
@@ -153,21 +154,23 @@ impl Queue for RedisQueue {
         self.push_all(vec![job]).await
     }
 
-    /// Some hundred in each script, for the server does nothing else meanwhile.
+    /// Some hundred in each script, for the server does nothing else meanwhile; the next one is on its way by then. Of a
+    /// task that is in there twice either entry may stay.
     async fn push_all(&self, jobs: Vec<Job>) -> Result<()> {
         let now = self.clock.now();
-        for jobs in jobs.chunks(TOGETHER) {
+        let push = async |jobs: &[Job]| {
             let mut steps = Vec::with_capacity(jobs.len());
             for job in jobs {
                 steps.push(Entry::new(job, now)?.push(job.task));
             }
-            for answer in self.batches.all(steps, Twice::Harmless).await? {
-                if answer != Answer::Done {
-                    return Err(failed(answer));
-                }
+            let answers = self.batches.all(steps, Twice::Harmless).await?;
+            match answers.into_iter().find(|answer| *answer != Answer::Done) {
+                Some(answer) => Err(failed(answer)),
+                None => Ok(()),
             }
-        }
-        Ok(())
+        };
+        let scripts = stream::iter(jobs.chunks(TOGETHER)).map(push);
+        scripts.buffered(LANES).try_collect().await
     }
 
     async fn claim(&self, worker: &WorkerId, lease: Duration) -> Result<Option<Claim>> {
