@@ -12,7 +12,7 @@ use optio_agents::{
     claude_code::ClaudeCode, codex::Codex, command_agent::CommandAgent, copilot::Copilot,
     gemini::Gemini, opencode::OpenCode,
 };
-use optio_benches::{Report, Row, Target, median, read_typed};
+use optio_benches::{Report, Row, Target, median, megabytes_per_second, read_typed};
 use optio_core::agent::Agent;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -139,13 +139,6 @@ struct Outermost<'a> {
     output: Option<&'a RawValue>,
 }
 
-fn megabytes(lines: &[String]) -> f64 {
-    let bytes: usize = lines.iter().map(String::len).sum();
-    #[expect(clippy::cast_precision_loss, reason = "megabytes")]
-    let bytes = bytes as f64;
-    bytes / 1e6
-}
-
 fn read_outermost(line: &str) -> Result<usize> {
     let line: Outermost<'_> = serde_json::from_str(line)?;
     let payload = [line.message, line.item, line.part, line.data]
@@ -161,5 +154,9 @@ fn rate(lines: &[String], mut read: impl FnMut(&str) -> Result<usize>) -> Result
     for line in lines {
         ensure!(std::hint::black_box(read(line)?) > 0, "a line was lost");
     }
-    Ok(megabytes(lines) / start.elapsed().as_secs_f64())
+    let took = start.elapsed();
+    Ok(megabytes_per_second(
+        lines.iter().map(String::len).sum(),
+        took,
+    ))
 }

@@ -1,7 +1,7 @@
 //! The queue and the event bus of Optio on Redis 6.2 or newer, or Valkey 7.2 or newer: many replicas share the work.
 //!
 //! - [`Redis`], a server that was found to be new enough, and how long to wait for it.
-//! - [`RedisQueue`]; each of its calls is one atomic script.
+//! - [`RedisQueue`]; each of its calls is an atomic step, and calls that come at once share a script.
 //! - [`RedisEventBus`]; hints by publish and subscribe.
 //!
 //! Redis holds nothing that cannot be lost: the queue is rebuilt from the store. While it is out of reach, calls fail

@@ -1,7 +1,8 @@
 //! Many commits in one transaction, each of which still succeeds or fails by itself.
 //!
-//! First all of them are tried together, a statement for all steps of one kind. If any step does not fit they are done
-//! over in ever smaller groups, each in a savepoint, until those that do not fit stand alone.
+//! First all of them are tried together, a statement for all steps of one kind, or of kinds that mostly come together. If
+//! any step does not fit they are done over in ever smaller groups, each in a savepoint, until those that do not fit stand
+//! alone.
 
 use std::{collections::HashMap, mem};
 

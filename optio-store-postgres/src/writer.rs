@@ -157,8 +157,8 @@ pub(crate) async fn write(
     writers.close().await;
 }
 
-/// One of the connections that write. It keeps it while there is something to write: to give it back to the pool and to
-/// ask for it again takes more ways to the server than a transaction.
+/// Carries out one batch at a time. It keeps its connection while there is something to write: to give that back to the
+/// pool and to ask for it again takes more ways to the server than a transaction.
 #[derive(Debug)]
 struct Lane {
     pool: PgPool,

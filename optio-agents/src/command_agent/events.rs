@@ -231,12 +231,12 @@ impl Event {
         })
     }
 
-    /// The event, if it is one: if its conditions hold and what it must have is there.
     /// Whether it tells the version of the program.
     pub(super) fn tells_version(&self) -> bool {
         matches!(&self.what, What::Session { version, .. } if version.is_some())
     }
 
+    /// The event, if it is one: if its conditions hold and what it must have is there.
     pub(super) fn of(&self, source: &Source<'_>) -> Option<TranscriptEvent> {
         if let Source::Json(value) = source
             && !self.when.hold(value)

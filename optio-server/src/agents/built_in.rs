@@ -45,10 +45,7 @@ pub(super) fn claude_code(access: &AgentAccess) -> ClaudeCode {
         _ => "ANTHROPIC_BASE_URL",
     };
     let set = access.settings("claude-code");
-    let load = set.switch("repository_settings").map(|load| match load {
-        true => RepositorySettings::Load,
-        false => RepositorySettings::Ignore,
-    });
+    let load = repository_settings(&set, RepositorySettings::Load, RepositorySettings::Ignore);
     let tools = set.list("permissions").map(<[_]>::to_vec);
     ClaudeCode::default()
         .with_auth(auth.unwrap_or_default())
@@ -154,10 +151,7 @@ pub(super) fn opencode(access: &AgentAccess) -> OpenCode {
     };
     let set = access.settings("opencode");
     let reads = set.text("permissions").filter(|word| *word == "read");
-    let load = set.switch("repository_settings").map(|load| match load {
-        true => RepositorySettings::Load,
-        false => RepositorySettings::Ignore,
-    });
+    let load = repository_settings(&set, RepositorySettings::Load, RepositorySettings::Ignore);
     OpenCode::default()
         .with_auth(auth)
         .given(servers(access, &set), OpenCode::with_mcp_servers)
@@ -189,10 +183,7 @@ pub(super) fn copilot(access: &AgentAccess) -> Result<Copilot> {
         None => access.secret("COPILOT_GITHUB_TOKEN").map(Auth::GitHubToken),
     };
     let set = access.settings("copilot");
-    let load = set.switch("repository_settings").map(|load| match load {
-        true => RepositorySettings::Load,
-        false => RepositorySettings::Ignore,
-    });
+    let load = repository_settings(&set, RepositorySettings::Load, RepositorySettings::Ignore);
     let tools = set.list("permissions").map(<[_]>::to_vec);
     Ok(Copilot::default()
         .with_auth(auth.unwrap_or_default())
@@ -216,6 +207,12 @@ trait Given: Sized {
 }
 
 impl<A> Given for A {}
+
+/// Whether what the repository sets counts, in the agent's own words, if that is set.
+fn repository_settings<T>(settings: &AgentSettings, load: T, ignore: T) -> Option<T> {
+    let on = settings.switch("repository_settings")?;
+    Some(if on { load } else { ignore })
+}
 
 /// The MCP servers of this agent: its own, else those for every agent.
 fn servers(access: &AgentAccess, settings: &AgentSettings) -> Option<Secret> {

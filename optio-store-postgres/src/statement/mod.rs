@@ -217,7 +217,7 @@ fn with_body<R: Record>() -> Vec<(&'static str, Type)> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum IfTaken {
     /// The statement fails, with all others of its transaction. For keys that nobody else ever has: it spares Postgres a
-    /// look before each row, and a word to its log after it.
+    /// look before each row, and a record of its write-ahead log after it.
     Fail,
     /// It is left out.
     Skip,
