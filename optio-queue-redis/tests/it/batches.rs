@@ -1,12 +1,14 @@
 //! Calls that come together: they share a script, and each has its own answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use optio_core::{
     conformance::sample::{job, worker},
     queue::{Queue, QueueLimits},
 };
+
+use tokio::task::JoinSet;
 
 use crate::server::TestServer;
 
@@ -19,12 +21,30 @@ async fn calls_that_come_together_share_scripts() {
     let mut admin = server.admin().await;
     queue.push(job(0, 0)).await.expect("push");
     let before = scripts_run(&mut admin).await;
-    for pushed in join_all((1..=100).map(|n| queue.push(job(n, n % 3)))).await {
+    // nothing is answered before all have asked
+    client(&mut admin, &["PAUSE", "60000", "WRITE"]).await;
+    let queue = Arc::new(queue);
+    let mut calls = JoinSet::new();
+    for n in 1..=100 {
+        let queue = Arc::clone(&queue);
+        calls.spawn(async move { queue.push(job(n, n % 3)).await });
+    }
+    for _ in 0..calls.len() {
+        tokio::task::yield_now().await;
+    }
+    client(&mut admin, &["UNPAUSE"]).await;
+    for pushed in calls.join_all().await {
         pushed.expect("push");
     }
     let run = scripts_run(&mut admin).await - before;
     assert!(run <= 10, "100 calls at once took {run} scripts");
     assert_eq!(queue.waiting().await.expect("waiting").len(), 101);
+}
+
+/// Tells the server how to treat its clients.
+async fn client(admin: &mut redis::aio::MultiplexedConnection, words: &[&str]) {
+    let told = redis::cmd("CLIENT").arg(words).exec_async(admin).await;
+    told.expect("CLIENT");
 }
 
 /// How many scripts the server has run.
