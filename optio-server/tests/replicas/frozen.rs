@@ -104,6 +104,14 @@ async fn a_replica_that_was_frozen_while_its_agent_worked_writes_nothing_when_it
         gate.display()
     );
     let task = fleet.server(0).add_task(&repo, "notes", &script).await;
+    // not while it starts its agent: others wait for whoever is about that
+    until("the agent to work", || async {
+        let state = fleet.server(0).task(&task).await.state;
+        (state == StateName::Running)
+            .then_some(())
+            .ok_or_else(|| format!("{state}"))
+    })
+    .await;
     let frozen = holder(&fleet, &shared, "spawned").await;
     let other = 1 - frozen;
     fleet.freeze(frozen, LONG);
