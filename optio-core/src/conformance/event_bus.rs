@@ -72,7 +72,12 @@ pub async fn nobody_has_to_listen(bus: &Bus) {
     let mut stays = listen(bus).await;
     drop(gone);
     bus.port().publish(hint(2)).await.expect("publish");
-    assert_eq!(next(&mut stays).await, hint(2));
+    let mut heard = next(&mut stays).await;
+    // what was on its way when somebody subscribed may still arrive
+    if heard == hint(1) {
+        heard = next(&mut stays).await;
+    }
+    assert_eq!(heard, hint(2));
 }
 
 /// What is published once `subscribe` has returned arrives, even if nobody was waiting for it yet.
