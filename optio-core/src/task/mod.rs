@@ -33,6 +33,8 @@ use crate::{
 pub const DEFAULT_PRIORITY: i32 = 100;
 
 /// What a user wants done.
+///
+/// It is written at each step, so what is empty is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
@@ -47,42 +49,54 @@ pub struct Task {
     /// Lower runs first.
     pub priority: i32,
     /// The agent, by name; the repository's if none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// The model; the repository's if none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// What it is: work on code, or a review of another task's pull request.
     pub role: TaskRole,
     /// Tasks that must be completed first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<TaskId>,
     /// The ticket it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<TicketRef>,
     /// How far it is.
     pub state: TaskState,
     /// The branch of its work.
     pub branch: String,
     /// The pull request of its branch, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<PullRequestRef>,
     /// Its worktree, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub worktree: Option<Worktree>,
     /// The workspace of its last run: where its worktree and the tools it installed are.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_workspace: Option<WorkspaceId>,
     /// The agent's session, to resume.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<SessionId>,
     /// How many runs it has had.
     pub runs: u32,
     /// How often each cause has started a run since that cause was last gone.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub attempts: Attempts,
     /// What a run was already started for: nothing starts a second one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub handled: Vec<Cause>,
     /// The last commit of its branch whose checks passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_green: Option<CommitId>,
     /// What its runs have used, added up. Those of its review subtasks are counted with them.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub usage: Usage,
     /// What people have said to its agent and no run that did its work has heard, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<Message>,
     /// The number of the last message that anybody has sent.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub last_message: u32,
     /// When it was made.
     pub created_at: Timestamp,
@@ -90,6 +104,11 @@ pub struct Task {
     pub updated_at: Timestamp,
     /// Counts the changes of this record; the store refuses to overwrite a newer one.
     pub version: u64,
+}
+
+/// Whether there is nothing in it that is worth writing.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What a task is.
@@ -132,6 +151,7 @@ pub struct TicketRef {
     /// Its key there.
     pub key: String,
     /// Where a person can look at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
 
@@ -142,9 +162,10 @@ pub struct NextRun {
     /// Why it runs.
     pub kind: RunKind,
     /// What set it off, where something did.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
     /// What the agent is told about it: failing checks, review comments, files in conflict, an earlier failure.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub briefing: Briefing,
 }
 
@@ -165,12 +186,16 @@ impl NextRun {
 #[serde(rename_all = "camelCase", default)]
 pub struct Briefing {
     /// The failing checks with their logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ci_failures: Option<String>,
     /// What reviewers wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub review_comments: Option<String>,
     /// The files in conflict.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict_files: Option<String>,
     /// How an earlier attempt ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub previous_attempt: Option<String>,
 }
 

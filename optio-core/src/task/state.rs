@@ -32,8 +32,10 @@ pub enum TaskState {
         /// When it joined the queue; its age counts from here.
         since: Timestamp,
         /// It may not start before this moment: a backoff, or a limit that resets then.
+        #[serde(skip_serializing_if = "Option::is_none")]
         not_before: Option<Timestamp>,
         /// Why it has to wait until then, for people.
+        #[serde(skip_serializing_if = "Option::is_none")]
         hold: Option<String>,
     },
     /// A workspace is being found or made for it.
