@@ -57,6 +57,11 @@ local function parts(entry)
   return string.match(entry, '^([^|]*)|([^|]*)|([^|]*)|(.*)$')
 end
 
+-- The repository of an entry: each piece of text that is cut out costs more than a call does.
+local function repo_of(entry)
+  return string.match(entry, '^[^|]*')
+end
+
 -- The token, the worker and the entry of a claim.
 local function claim_parts(claim)
   local token, length, rest = string.match(claim, '^([^|]*)|(%d+)|(.*)$')
@@ -180,8 +185,8 @@ local function put(task, entry)
   if call('HEXISTS', HELD, task) == 1 then
     return -- it stands behind the claim
   end
-  local repo, score, due = parts(entry)
-  if tonumber(due) > now then
+  local repo, score, due = string.match(entry, '^([^|]*)|([^|]*)|([^|]*)')
+  if due ~= '0' and tonumber(due) > now then
     at_latest(DELAYED, tonumber(due), task)
     return
   end
@@ -248,15 +253,14 @@ local function let_go(task, claim)
   local gone = call('HDEL', HELD, task)
   claims = claims and claims - gone
   local _, _, entry = claim_parts(claim)
-  local repo = parts(entry)
-  work(repo, -1)
+  work(repo_of(entry), -1)
   return entry
 end
 
 -- The claim on a task, if this is its token; else nothing.
 local function claim_of(task, token)
   local claim = call('HGET', HELD, task)
-  return claim and claim_parts(claim) == token and claim
+  return claim and string.sub(claim, 1, #token + 1) == token .. '|' and claim
 end
 
 -- The task that is next, if the limits allow one.
