@@ -13,8 +13,10 @@ use optio_core::{Error, Result};
 use crate::{
     error::{is_lost, is_passing, is_taken, unwritable},
     op::{Key, Kind, Op},
-    statement::{self, Shared},
-    writer::{Job, run},
+    place::Mark,
+    statement::{self, SHARED, is_shared},
+    transaction::{Failure, run, unanswered},
+    writer::Job,
 };
 
 /// Waits until no other transaction asks whether there is room for a run or a ticket is new, and keeps others from asking
@@ -37,7 +39,47 @@ pub(crate) async fn take_turns(
 /// The number is any that nobody else uses: "opti", and "runs".
 const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(1869640809, 1920298611)";
 
-/// Carries out commits that all fit: nearly every batch, and without the price of a savepoint. False if one of them
+/// What one statement could do for some commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Alone {
+    /// It has stored them.
+    Stored,
+    /// One of them does not fit, and nothing is done.
+    Unfit,
+    /// They take more than one.
+    TooFew,
+}
+
+/// Stores commits that all fit by a statement of its own, which needs no transaction around it: nearly every batch.
+///
+/// # Errors
+/// Those that concern all of them.
+pub(crate) async fn by_itself(
+    connection: &mut PgConnection,
+    mark: Mark,
+    jobs: &mut [Job],
+) -> Result<Alone, Failure> {
+    let mut wave = Wave::default();
+    for op in jobs.iter().flat_map(|job| &job.steps) {
+        if !wave.takes(op) {
+            return Ok(Alone::TooFew);
+        }
+        wave.add(op);
+    }
+    let Some(parts) = wave.shared() else {
+        return Ok(Alone::TooFew);
+    };
+    match statement::carry_out_shared(connection, Some(mark), &parts).await {
+        Ok(()) => {
+            fulfil(jobs);
+            Ok(Alone::Stored)
+        }
+        Err(error) if concerns_all(&error) => Err(unanswered(mark, error)),
+        Err(_) => Ok(Alone::Unfit),
+    }
+}
+
+/// Carries out commits that all fit, without the price of a savepoint. False if one of them
 /// does not fit; then the caller rolls back.
 ///
 /// # Errors
@@ -60,6 +102,13 @@ pub(crate) async fn at_once(
 /// Whether the error ends the whole transaction, and not only the step that met it.
 fn concerns_all(error: &sqlx::Error) -> bool {
     is_lost(error) || is_passing(error)
+}
+
+/// Those that have no result yet fitted.
+pub(crate) fn fulfil_the_rest(jobs: &mut [Job]) {
+    for job in jobs {
+        job.result.get_or_insert(Ok(()));
+    }
 }
 
 fn fulfil(jobs: &mut [Job]) {
@@ -201,10 +250,7 @@ struct Wave<'a> {
 impl<'a> Wave<'a> {
     fn takes(&self, op: &Op) -> bool {
         let before = op.key.and_then(|key| self.touched.get(&key));
-        before.is_none_or(|before| {
-            let shared = Shared::of(*before);
-            *before < op.kind && (shared.is_none() || shared != Shared::of(op.kind))
-        })
+        before.is_none_or(|before| *before < op.kind && !(is_shared(*before) && is_shared(op.kind)))
     }
 
     fn add(&mut self, op: &'a Op) {
@@ -215,16 +261,29 @@ impl<'a> Wave<'a> {
         self.by_kind[op.kind as usize].push(op);
     }
 
-    /// Carries out what has been added. False if something did not fit.
-    async fn flush(&mut self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        self.touched.clear();
-        // replicas that lock rows in one order do not wait for each other in a circle; what has no key keeps its own
-        // order
+    /// The steps of each of the [`SHARED`] kinds, if there are no others.
+    fn shared(mut self) -> Option<Vec<Vec<&'a Op>>> {
+        let mut kinds = Kind::ALL.into_iter().zip(&self.by_kind);
+        if kinds.any(|(kind, ops)| !ops.is_empty() && !is_shared(kind)) {
+            return None;
+        }
+        self.sort();
+        Some(SHARED.map(|kind| self.take(kind)).into())
+    }
+
+    /// Replicas that lock rows in one order do not wait for each other in a circle; what has no key keeps its own order.
+    fn sort(&mut self) {
         for (ops, kind) in self.by_kind.iter_mut().zip(Kind::ALL) {
             if kind < Kind::LogFollows {
                 ops.sort_by_key(|op| op.key);
             }
         }
+    }
+
+    /// Carries out what has been added. False if something did not fit.
+    async fn flush(&mut self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        self.touched.clear();
+        self.sort();
         for kind in Kind::ALL {
             if !self.carry_out(connection, kind).await? {
                 return Ok(false);
@@ -239,16 +298,10 @@ impl<'a> Wave<'a> {
         connection: &mut PgConnection,
         kind: Kind,
     ) -> Result<bool, sqlx::Error> {
-        let shared = Shared::of(kind).filter(|shared| shared.kinds().first() == Some(&kind));
-        if let Some(shared) = shared {
-            let parts: Vec<Vec<&Op>> = shared.kinds().iter().map(|kind| self.take(*kind)).collect();
-            if parts.iter().filter(|ops| !ops.is_empty()).count() > 1 {
-                return statement::carry_out_shared(connection, shared, &parts).await;
-            }
-            for (ops, kind) in parts.into_iter().zip(shared.kinds()) {
-                if !ops.is_empty() {
-                    return statement::carry_out(connection, *kind, &ops).await;
-                }
+        if kind == SHARED[0] {
+            let parts = SHARED.map(|kind| self.take(kind));
+            if parts.iter().any(|ops| !ops.is_empty()) {
+                statement::carry_out_shared(connection, None, &parts).await?;
             }
             return Ok(true);
         }

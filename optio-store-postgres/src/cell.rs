@@ -41,13 +41,13 @@ impl Type {
     }
 }
 
-/// A value of a column. Cloning is cheap.
+/// A value of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cell {
     Null,
     Bool(bool),
     Int(i64),
-    Text(Arc<str>),
+    Text(String),
     Name(&'static str),
     Bytes(Arc<[u8]>),
     Id(Uuid),
@@ -59,9 +59,9 @@ impl Cell {
     pub(crate) fn text(text: impl AsRef<str>) -> Self {
         let text = text.as_ref();
         if text.contains(['\0', '\\']) {
-            Self::Text(text.replace('\\', r"\\").replace('\0', r"\0").into())
+            Self::Text(text.replace('\\', r"\\").replace('\0', r"\0"))
         } else {
-            Self::Text(Arc::from(text))
+            Self::Text(text.to_owned())
         }
     }
 
@@ -141,19 +141,20 @@ impl Cell {
         .map_err(sqlx::Error::Encode)
     }
 
-    /// Fills in a column of many rows; a value that is not of its type is none.
+    /// Fills in a column of many rows; a value that is not of its type is none. One without any value travels as no list
+    /// at all, which `unnest` makes up to the length of the others.
     pub(crate) fn bind_column<'a>(
         kind: Type,
         cells: impl Iterator<Item = &'a Self>,
         arguments: &mut PgArguments,
     ) -> Result<(), sqlx::Error> {
         let added: Result<(), BoxDynError> = match kind {
-            Type::Bool => arguments.add(cells.map(Self::as_bool).collect::<Vec<_>>()),
-            Type::Int => arguments.add(cells.map(Self::as_int).collect::<Vec<_>>()),
-            Type::Text => arguments.add(cells.map(Self::as_text).collect::<Vec<_>>()),
-            Type::Bytes => arguments.add(cells.map(Self::as_bytes).collect::<Vec<_>>()),
-            Type::Id => arguments.add(cells.map(Self::as_id).collect::<Vec<_>>()),
-            Type::Ids => arguments.add(cells.map(Self::as_list).collect::<Vec<_>>()),
+            Type::Bool => arguments.add(values(cells.map(Self::as_bool))),
+            Type::Int => arguments.add(values(cells.map(Self::as_int))),
+            Type::Text => arguments.add(values(cells.map(Self::as_text))),
+            Type::Bytes => arguments.add(values(cells.map(Self::as_bytes))),
+            Type::Id => arguments.add(values(cells.map(Self::as_id))),
+            Type::Ids => arguments.add(values(cells.map(Self::as_list))),
         };
         added.map_err(sqlx::Error::Encode)
     }
@@ -166,6 +167,16 @@ impl Cell {
             (expected, found) => expected == found,
         };
         if same { Ok(()) } else { Err(found.to_string()) }
+    }
+}
+
+/// Nothing if none of them is there.
+fn values<T>(cells: impl Iterator<Item = Option<T>>) -> Vec<Option<T>> {
+    let values: Vec<Option<T>> = cells.collect();
+    if values.iter().any(Option::is_some) {
+        values
+    } else {
+        Vec::new()
     }
 }
 
@@ -186,7 +197,7 @@ fn stored(row: &PgRow, column: usize) -> Result<Cell, String> {
             .map(|ids: Vec<Uuid>| Cell::Ids(ids.into())),
         _ => row
             .try_get(column)
-            .map(|text: &str| Cell::Text(Arc::from(text))),
+            .map(|text: &str| Cell::Text(text.to_owned())),
     }
     .map_err(|e| e.to_string())
 }

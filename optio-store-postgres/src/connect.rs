@@ -47,8 +47,9 @@ impl PostgresStore {
         } else {
             WRITING
         };
+        let reading = options.max_connections.max(2) - writing;
         let writer = pool(&address, &options, writing);
-        let readers = pool(&address, &options, options.max_connections.max(2) - writing);
+        let readers = pool(&address, &options, reading);
         let (jobs, waiting) = mpsc::channel(writer::WAITING);
         let closing = CancellationToken::new();
         let task = tokio::spawn(writer::write(
@@ -234,6 +235,7 @@ fn session(options: &PostgresOptions) -> String {
         "SET statement_timeout = {}; SET lock_timeout = {}; \
          SET idle_in_transaction_session_timeout = 5000; \
          SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
+         SET plan_cache_mode = force_generic_plan; \
          SET default_transaction_isolation = 'read committed'; \
          SELECT set_config('synchronous_commit', 'on', false) \
          WHERE current_setting('synchronous_commit') = 'off'",

@@ -3,7 +3,7 @@
 //! - `schema`: the tables and how older ones become the present ones;
 //! - `cell`, `record`: records as rows, checked when they are read back;
 //! - `op`, `statement`: a commit as steps, and the statements that carry many of them out at once;
-//! - `batch`, `writer`: the one task of a process that writes, in batches that share a transaction;
+//! - `batch`, `place`, `transaction`, `lane`, `writer`: the one task of a process that writes, in batches that share a transaction;
 //! - `log`: logs as rows, a batch each;
 //! - `query`, `claim`: the reads, claims and leases, on connections of their own that the writer never blocks;
 //! - `options`, `connect`, `error`: how to get there, and what can go wrong; `inspect`: whether a database will do.
@@ -34,6 +34,9 @@ mod query;
 mod claim;
 mod log;
 mod batch;
+mod place;
+mod transaction;
+mod lane;
 mod writer;
 mod options;
 mod connect;

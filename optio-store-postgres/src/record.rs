@@ -1,6 +1,8 @@
 //! Records as rows: the columns that queries search by, and beside them the whole record as JSON. What is read back is
 //! taken for the record only if both agree.
 
+use std::fmt;
+
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -25,6 +27,9 @@ use crate::{
 
 /// More than any run costs. Amounts up to here survive the body's decimal exactly, and thousands of them a sum.
 const MOST_MICROS: u64 = 1_000_000_000_000_000;
+
+/// Most records are no longer than this as JSON, in bytes.
+const USUAL: usize = 1024;
 
 /// A record with a table of its own, keyed by its id.
 pub(crate) trait Record: Serialize + DeserializeOwned {
@@ -58,15 +63,14 @@ pub(crate) fn encode<R: Record>(record: &R) -> Result<Vec<Cell>> {
 
 /// A value as JSON text.
 pub(crate) fn json<T: Serialize>(value: &T, table: &str) -> Result<Cell> {
-    serde_json::to_string(value)
-        .map(|text| Cell::Text(text.into()))
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::Invalid,
-                BACKEND,
-                format!("a record for the table {table} cannot be written as JSON: {error}"),
-            )
-        })
+    let unwritable = |error: &dyn fmt::Display| {
+        let message = format!("a record for the table {table} cannot be written as JSON: {error}");
+        Error::new(ErrorKind::Invalid, BACKEND, message)
+    };
+    let mut text = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut text, value).map_err(|error| unwritable(&error))?;
+    let text = String::from_utf8(text).map_err(|error| unwritable(&error))?;
+    Ok(Cell::Text(text))
 }
 
 /// The record of a row that [`select`] read.

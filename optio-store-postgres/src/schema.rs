@@ -15,7 +15,7 @@ use crate::BACKEND;
 const OLDEST_SERVER: i32 = 140_000;
 
 /// The tables of the present schema, and that of its history.
-pub(crate) const TABLES: [&str; 12] = [
+pub(crate) const TABLES: [&str; 13] = [
     "_sqlx_migrations",
     "audit",
     "leases",
@@ -28,6 +28,7 @@ pub(crate) const TABLES: [&str; 12] = [
     "tasks",
     "webhooks",
     "workspaces",
+    "writers",
 ];
 
 /// Why a database cannot be brought to the present schema.
@@ -51,6 +52,7 @@ fn migrator() -> Migrator {
         migration(2, "pauses", include_str!("schema/0002_pauses.sql")),
         migration(3, "batches", include_str!("schema/0003_batches.sql")),
         migration(4, "states", include_str!("schema/0004_states.sql")),
+        migration(5, "writers", include_str!("schema/0005_writers.sql")),
     ])
 }
 
@@ -147,6 +149,15 @@ pub(crate) async fn found(connection: &mut PgConnection) -> Result<i64, SchemaEr
     .fetch_one(&mut *connection)
     .await
     .map_err(SchemaError::Sql)
+}
+
+/// The version of the schema, if a newer optio has brought the database to it.
+pub(crate) async fn newer(connection: &mut PgConnection) -> Result<Option<i64>, sqlx::Error> {
+    let newest = "SELECT max(version) FROM _sqlx_migrations WHERE version > $1 AND success";
+    sqlx::query_scalar(newest)
+        .bind(self::newest())
+        .fetch_one(connection)
+        .await
 }
 
 /// The error of every write after a newer optio has brought the database to the schema of this version.

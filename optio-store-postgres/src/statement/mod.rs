@@ -21,13 +21,15 @@ use crate::{
     record::Record,
 };
 
-pub(crate) use self::shared::{Shared, carry_out_shared};
+pub(crate) use self::shared::{SHARED, carry_out_shared, is_shared};
 
 /// Whether each row must have found what it looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
     /// As many rows are changed, or found, as are given.
     All,
+    /// The same, or the statement fails: nobody has to count.
+    AllOrError,
     /// Nothing to change is fine.
     Anything,
 }
@@ -197,14 +199,18 @@ fn statement(kind: Kind) -> Statement {
 
 /// The given rows as a table `given (c1, c2, ...)`.
 fn given(columns: &[Type]) -> String {
-    let (mut arrays, mut names) = (String::new(), String::new());
+    let mut rows = String::new();
     for (n, column) in columns.iter().enumerate() {
         let comma = if n == 0 { "" } else { ", " };
         // writing to a string cannot fail
-        let _ = write!(arrays, "{comma}${}::{}", n + 1, column.list());
-        let _ = write!(names, "{comma}c{}", n + 1);
+        let _ = write!(
+            rows,
+            "{comma}unnest(${n}::{}) AS c{n}",
+            column.list(),
+            n = n + 1
+        );
     }
-    format!("unnest({arrays}) AS given ({names})")
+    format!("(SELECT {rows}) AS given")
 }
 
 fn with_body<R: Record>() -> Vec<(&'static str, Type)> {
@@ -247,7 +253,10 @@ fn insert_into(table: &str, columns: &[(&str, Type)], if_taken: IfTaken) -> Stat
         )
         .into(),
         columns: types,
-        expect: Expect::All,
+        expect: match if_taken {
+            IfTaken::Fail => Expect::AllOrError,
+            IfTaken::Skip => Expect::All,
+        },
     }
 }
 
@@ -321,7 +330,7 @@ pub(crate) async fn carry_out(
         return take_over::carry_out(connection, &statement.sql, ops).await;
     }
     let done = execute(connection, statement, ops).await?;
-    Ok(statement.expect == Expect::Anything || done == ops.len() as u64)
+    Ok(statement.expect != Expect::All || done == ops.len() as u64)
 }
 
 async fn execute(

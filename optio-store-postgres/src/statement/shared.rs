@@ -1,87 +1,113 @@
 //! Kinds of steps that mostly come together, as one statement: each statement is a way to the server and back, which costs
-//! both sides more than many rows do.
+//! both sides more than many rows do. A commit that has no others is stored by it alone, without a transaction around it.
 //!
 //! All parts of such a statement see the tables as they were before it, so no two of its steps may be about one row.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgArguments};
 
-use crate::op::{Kind, Op};
+use crate::{
+    cell::Cell,
+    op::{Kind, Op},
+    place::Mark,
+};
 
 use super::{Expect, STATEMENTS, bind};
 
-/// Which kinds share a statement: what nearly every commit has, and what comes of a run that begins, goes on or ends. The
-/// first of each says when all of them are carried out.
-const SHARED: [&[Kind]; 2] = [
-    &[
-        Kind::NewTask,
-        Kind::Task,
-        Kind::Audit,
-        Kind::NewOutbox,
-        Kind::Delivered,
-    ],
-    &[Kind::NewRun, Kind::Run, Kind::NewWorkspace, Kind::Workspace],
+/// The kinds that share a statement: what nearly every commit has, and what comes of a run that begins, goes on or ends.
+/// The first of them says when all of them are carried out.
+pub(crate) const SHARED: [Kind; 9] = [
+    Kind::NewTask,
+    Kind::Task,
+    Kind::Audit,
+    Kind::NewOutbox,
+    Kind::Delivered,
+    Kind::NewRun,
+    Kind::Run,
+    Kind::NewWorkspace,
+    Kind::Workspace,
 ];
 
-static TEXTS: LazyLock<[Arc<str>; 2]> = LazyLock::new(|| SHARED.map(text));
+/// The statements for each choice of these kinds, without and with a mark: those at place `0b101` have the first and the
+/// third. One for all of them would do, but each part costs the server something, whether it has rows or not.
+static TEXTS: LazyLock<Vec<[OnceLock<Arc<str>>; 2]>> = LazyLock::new(|| {
+    let mut texts = Vec::new();
+    texts.resize_with(1 << SHARED.len(), Default::default);
+    texts
+});
 
-/// A statement of several parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shared(usize);
-
-impl Shared {
-    /// The statement in which steps of this kind have a part, if there is one.
-    pub(crate) fn of(kind: Kind) -> Option<Self> {
-        let holds = |kinds: &&[Kind]| kinds.contains(&kind);
-        SHARED.iter().position(holds).map(Self)
-    }
-
-    /// The kinds of its parts.
-    pub(crate) fn kinds(self) -> &'static [Kind] {
-        SHARED[self.0]
-    }
+pub(crate) fn is_shared(kind: Kind) -> bool {
+    SHARED.contains(&kind)
 }
 
-/// Carries out steps, those of each part of the statement together. False if one of them did not find what it looks for;
-/// then the caller rolls back.
+/// Carries out steps, those of each kind in [`SHARED`] together, and marks the transaction. Without a transaction around
+/// it, that stores them.
+///
+/// # Errors
+/// Also if one of them did not find what it looks for, or the mark its row: then nothing is done.
 pub(crate) async fn carry_out_shared(
     connection: &mut PgConnection,
-    shared: Shared,
+    mark: Option<Mark>,
     parts: &[Vec<&Op>],
-) -> Result<bool, sqlx::Error> {
-    let mut arguments = PgArguments::default();
-    let statements = || {
-        shared
-            .kinds()
-            .iter()
-            .map(|kind| &STATEMENTS[*kind as usize])
-    };
-    for (statement, ops) in statements().zip(parts) {
-        bind(statement, ops, &mut arguments)?;
+) -> Result<(), sqlx::Error> {
+    let (mut arguments, mut choice) = (PgArguments::default(), 0);
+    if let Some(Mark { place, batch }) = mark {
+        Cell::Id(place).bind(&mut arguments)?;
+        Cell::Int(batch).bind(&mut arguments)?;
     }
-    let text = Arc::clone(&TEXTS[shared.0]);
-    let done: Vec<i64> = sqlx::query_scalar_with(AssertSqlSafe(text), arguments)
-        .fetch_one(connection)
-        .await?;
-    let mut all = statements().zip(parts).zip(done);
-    Ok(all.all(|((statement, ops), done)| {
-        statement.expect == Expect::Anything || usize::try_from(done) == Ok(ops.len())
+    for (n, (kind, ops)) in SHARED.into_iter().zip(parts).enumerate() {
+        if ops.is_empty() {
+            continue;
+        }
+        choice |= 1 << n;
+        bind(&STATEMENTS[kind as usize], ops, &mut arguments)?;
+        if is_counted(kind) {
+            Cell::limit(ops.len()).bind(&mut arguments)?;
+        }
+    }
+    let sql = AssertSqlSafe(text(choice, mark.is_some()));
+    let done = sqlx::query_with(sql, arguments).execute(connection).await;
+    done.map(|_| ())
+}
+
+fn is_counted(kind: Kind) -> bool {
+    STATEMENTS[kind as usize].expect == Expect::All
+}
+
+fn text(choice: usize, marked: bool) -> Arc<str> {
+    let text = &TEXTS[choice][usize::from(marked)];
+    Arc::clone(text.get_or_init(|| {
+        let kinds = SHARED.into_iter().enumerate();
+        let chosen = kinds.filter(|(n, _)| choice & (1 << n) != 0);
+        let chosen: Vec<Kind> = chosen.map(|(_, kind)| kind).collect();
+        together(&chosen, marked)
     }))
 }
 
-/// The statements of these kinds as parts of one, which answers how many rows each of them has changed.
-fn text(kinds: &[Kind]) -> Arc<str> {
-    let (mut parts, mut counts, mut given) = (Vec::new(), Vec::new(), 0);
+/// The statements of these kinds as parts of one, which fails unless each has found as many rows as it should.
+fn together(kinds: &[Kind], marked: bool) -> Arc<str> {
+    let (mut parts, mut fits, mut given) = (Vec::new(), vec!["true".to_owned()], 0);
+    if marked {
+        parts.push("mark AS (UPDATE writers SET batch = $2 WHERE id = $1 RETURNING 1)".to_owned());
+        fits.push("(SELECT count(*) FROM mark) = 1".to_owned());
+        given = 2;
+    }
     for (n, kind) in kinds.iter().enumerate() {
         let statement = &STATEMENTS[*kind as usize];
         let sql = renumbered(&statement.sql, given);
-        parts.push(format!("part{n} AS ({sql} RETURNING 1)"));
-        counts.push(format!("(SELECT count(*) FROM part{n})"));
         given += statement.columns.len();
+        if is_counted(*kind) {
+            given += 1;
+            parts.push(format!("part{n} AS ({sql} RETURNING 1)"));
+            fits.push(format!("(SELECT count(*) FROM part{n}) = ${given}"));
+        } else {
+            parts.push(format!("part{n} AS ({sql})"));
+        }
     }
-    let (parts, counts) = (parts.join(", "), counts.join(", "));
-    format!("WITH {parts} SELECT ARRAY[{counts}]").into()
+    let (parts, fits) = (parts.join(", "), fits.join(" AND "));
+    // SQL has no shorter way to fail
+    format!("WITH {parts} SELECT 1 / CASE WHEN {fits} THEN 1 ELSE 0 END").into()
 }
 
 /// The same statement with the numbers of its values behind those of others.
@@ -96,8 +122,10 @@ fn renumbered(sql: &str, others: usize) -> String {
     text
 }
 
-/// Every statement text, to look at their plans.
+/// The statements of each kind by itself and of all together, to look at their plans.
 #[cfg(test)]
 pub(super) fn texts() -> impl Iterator<Item = Arc<str>> {
-    TEXTS.iter().cloned()
+    let alone = (0..SHARED.len()).map(|n| text(1 << n, true));
+    let all = (1 << SHARED.len()) - 1;
+    alone.chain([text(all, false), text(all, true)])
 }

@@ -58,6 +58,22 @@ async fn a_commit_that_never_arrives_is_done_over() {
     assert_eq!(lines(&database, 1).await, 1);
 }
 
+/// Its sender has found out that it is not stored, and done it over: it must not be stored after all.
+#[tokio::test]
+async fn a_commit_that_arrives_too_late_is_not_stored_a_second_time() {
+    let database = Database::create().await;
+    let way = Way::to(&database).await;
+    let store = store_over(&way).await;
+    store.commit(submitted(1)).await.unwrap();
+    way.lose(Loss::Late);
+    // a line can be written any number of times: nothing in it would refuse the second one
+    let line = Commit::new().with(Write::Audit(sample::audit(1, "looked at")));
+    store.commit(line).await.unwrap();
+    assert_eq!(lines(&database, 1).await, 2);
+    way.deliver().await;
+    assert_eq!(lines(&database, 1).await, 2);
+}
+
 /// Each of them has its own result, whichever of them shared the transaction whose answer was lost.
 #[tokio::test]
 async fn commits_that_share_a_lost_answer_keep_their_own_results() {
@@ -112,3 +128,33 @@ async fn a_commit_of_which_nobody_can_tell_is_in_doubt_and_not_done_over() {
     assert_eq!(lines(&database, 1).await, 1);
     store.commit(submitted(2)).await.unwrap();
 }
+
+#[tokio::test]
+async fn whose_row_of_marks_is_gone_takes_another_place() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    for n in 1..=3 {
+        store.commit(submitted(n)).await.unwrap();
+        database.run("DELETE FROM writers").await;
+    }
+    for n in 1..=3 {
+        assert_eq!(lines(&database, n).await, 1, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_write_any_more_leaves_no_row_and_no_lock_behind() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    store.commit(submitted(1)).await.unwrap();
+    database.until("SELECT count(*) = 1 FROM writers").await;
+    database.until(NOBODY_WRITES).await;
+    // and comes back if there is something
+    store.commit(submitted(2)).await.unwrap();
+    store.close().await;
+    database.until(NOBODY_WRITES).await;
+}
+
+const NOBODY_WRITES: &str = "SELECT NOT EXISTS (SELECT FROM writers) AND NOT EXISTS \
+     (SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = \
+     (SELECT oid FROM pg_database WHERE datname = current_database()))";

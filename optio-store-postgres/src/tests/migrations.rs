@@ -17,6 +17,8 @@ const FILLED: &[&[&str]] = &[
     &[include_str!("rows/0001.sql")],
     &[include_str!("rows/0001.sql"), include_str!("rows/0002.sql")],
     &[include_str!("rows/0003.sql")],
+    // which has other indexes, and the same rows
+    &[include_str!("rows/0003.sql")],
 ];
 
 #[tokio::test]
@@ -91,6 +93,23 @@ async fn what_each_older_schema_holds_is_there_in_the_present_one() {
     log 1.1 Text { text: "a\0b" }
     log 1.2 Text { text: "second" }
     pause of anthropic:me
+    schema 4
+    task_01j0000001e008000000000001 pending
+    run_01j0000001e008000000000001 preparing None
+    run_01j0000002e008000000000002 ended Some("2025-01-01T00:01:30.123456Z")
+    run_01j0000003e008000000000003 ended Some("2025-01-01T00:01:35Z")
+    run_01j0000004e008000000000004 ended Some("2025-01-01T00:01:40.5Z")
+    repo_01j0000001e008000000000001 https://git.example/acme/shop-1
+    ws_01j0000001e008000000000001 in place 0, takes runs: true
+    ws_01j0000003e008000000000003 in place 0, takes runs: false
+    ws_01j0000002e008000000000002 in place 1, takes runs: true
+    sched_01j0000001e008000000000001 nightly 1
+    hook_01j0000001e008000000000001 https://hooks.example/1
+    history submitted
+    history seen
+    log 1.1 Text { text: "a\0b" }
+    log 1.2 Text { text: "second" }
+    pause of anthropic:me
     "#);
 }
 
@@ -115,6 +134,7 @@ async fn a_released_schema_never_changes() {
     2 pauses 656943bbc870a1bf
     3 batches f1dbd6e0798125a1
     4 states b75b03bf96e6a6ef
+    5 writers 77689da7a5676f4b
     ");
 }
 

@@ -1,18 +1,22 @@
 //! Replicas of two versions on one database, as while a fleet is brought to a newer one.
 
+use std::sync::Arc;
+
 use optio_core::{
     Error, ErrorKind,
     conformance::sample,
     store::{Commit, Store, TaskQuery, Write},
 };
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::{Connection as _, PgConnection};
 
 use super::server::Database;
-use crate::{PostgresOptions, PostgresStore, schema, writer};
+use crate::{PostgresOptions, PostgresStore, place, schema};
 
-/// As a migration of the future leaves it.
-const MIGRATED: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-     VALUES (99, 'later', true, '', 0)";
+/// What a migration of the future does: it waits for those who write, and leaves its number.
+const MIGRATE: &str = "SELECT pg_advisory_lock(1869640809, 1935894629); \
+     INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+     VALUES (99, 'later', true, '', 0); \
+     SELECT pg_advisory_unlock(1869640809, 1935894629)";
 
 fn refused(error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
@@ -33,7 +37,7 @@ async fn a_replica_writes_nothing_once_a_newer_one_has_migrated() {
     store.commit(before).await.unwrap();
     let (worker, now, until) = (sample::worker("a"), sample::at(80), sample::at(90));
     assert!(store.lease("sweep", &worker, now, until).await.unwrap());
-    database.run(MIGRATED).await;
+    database.run(MIGRATE).await;
 
     let task = |n| Commit::new().with(Write::Task(sample::task(n)));
     refused(&store.commit(task(2)).await.unwrap_err());
@@ -58,16 +62,39 @@ async fn a_replica_writes_nothing_once_a_newer_one_has_migrated() {
     assert!(store.lease("sweep", &other, until, until).await.unwrap());
 }
 
+async fn run(connection: &mut PgConnection, sql: &'static str) {
+    sqlx::raw_sql(sql).execute(connection).await.unwrap();
+}
+
+/// Those who write without a pause give way about once a second.
+#[tokio::test]
+async fn a_migration_gets_its_turn_among_those_who_never_stop_writing() {
+    let database = Database::create().await;
+    let store = Arc::new(database.store().await);
+    let writing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for n in 1.. {
+                let commit = Commit::new().with(Write::Task(sample::task(n)));
+                if let Err(error) = store.commit(commit).await {
+                    return error;
+                }
+            }
+            unreachable!("there are enough numbers")
+        }
+    });
+    database.until("SELECT count(*) > 9 FROM tasks").await;
+    database.run(MIGRATE).await;
+    refused(&writing.await.unwrap());
+}
+
 /// However short the time is that its user's statements are given.
 #[tokio::test]
 async fn a_migration_waits_for_those_who_are_writing() {
     let database = Database::create().await;
     let mut connection = database.connection().await;
     schema::migrate_up_to(&mut connection, schema::newest() - 1).await;
-    sqlx::raw_sql(AssertSqlSafe(writer::BEGIN.as_str()))
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    run(&mut connection, place::ENTER).await;
     let impatient =
         database.url() + "&options[statement_timeout]=500ms&options[lock_timeout]=500ms";
     let options = PostgresOptions::default();
@@ -76,10 +103,7 @@ async fn a_migration_waits_for_those_who_are_writing() {
         database.until(WAITS_FOR_LONGER_THAN_IT_MAY).await;
         let found = schema::found(&mut connection).await.unwrap();
         assert_eq!(found, schema::newest() - 1);
-        sqlx::raw_sql("COMMIT")
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        run(&mut connection, place::LEAVE).await;
     });
     migrated.unwrap();
     let found = schema::found(&mut connection).await.unwrap();
@@ -97,10 +121,7 @@ async fn who_has_nothing_to_migrate_waits_for_nobody() {
     let database = Database::create().await;
     database.store().await.close().await;
     let mut connection = database.connection().await;
-    sqlx::raw_sql(AssertSqlSafe(writer::BEGIN.as_str()))
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    run(&mut connection, place::ENTER).await;
     let store = database.store().await;
     let commit = Commit::new().with(Write::Task(sample::task(1)));
     store.commit(commit).await.unwrap();

@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UnixStream},
+    sync::Notify,
     task::JoinHandle,
 };
 
@@ -23,14 +24,25 @@ pub(super) enum Loss {
     Answer,
     /// The same, and nothing passes any more until the way is [opened](Way::open).
     AnswerAndWay,
+    /// It arrives when it is [delivered](Way::deliver).
+    Late,
 }
 
 /// A way over a port of this machine. It ends with this value.
 #[derive(Debug)]
 pub(super) struct Way {
     url: String,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
     keeper: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// What is late may arrive.
+    deliver: Notify,
+    /// It has, and there was an answer.
+    arrived: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +51,16 @@ struct State {
     closed: bool,
 }
 
-/// How a commit travels: a simple query of its own.
+/// How a transaction of several statements is stored: by a simple query of its own.
 const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+/// What one statement stores has the bodies of records in it: that of a task, or a line of its history.
+const RECORDS: [&[u8]; 2] = [b"\"createdAt\":", b"\"actor\":"];
+
+/// Whether this may store something.
+fn stores(question: &[u8]) -> bool {
+    let holds = |record: &[u8]| question.windows(record.len()).any(|part| part == record);
+    question.ends_with(COMMIT) || RECORDS.into_iter().any(holds)
+}
 
 impl Way {
     pub(super) async fn to(database: &Database) -> Self {
@@ -51,11 +71,11 @@ impl Way {
         url.set_port(Some(listener.local_addr().unwrap().port()))
             .unwrap();
         url.set_query(Some("sslmode=disable"));
-        let state = Arc::new(Mutex::new(State::default()));
-        let keeper = tokio::spawn(keep(listener, server, Arc::clone(&state)));
+        let shared = Arc::new(Shared::default());
+        let keeper = tokio::spawn(keep(listener, server, Arc::clone(&shared)));
         Self {
             url: url.to_string(),
-            state,
+            shared,
             keeper,
         }
     }
@@ -66,16 +86,24 @@ impl Way {
     }
 
     pub(super) fn lose(&self, loss: Loss) {
-        self.state.lock().unwrap().losses.push_back(loss);
+        self.shared.state.lock().unwrap().losses.push_back(loss);
     }
 
     /// What is still to be lost.
     pub(super) fn left(&self) -> usize {
-        self.state.lock().unwrap().losses.len()
+        self.shared.state.lock().unwrap().losses.len()
     }
 
     pub(super) fn open(&self) {
-        self.state.lock().unwrap().closed = false;
+        self.shared.state.lock().unwrap().closed = false;
+    }
+}
+
+impl Way {
+    /// Lets what is late arrive, and waits for its answer, which nobody hears.
+    pub(super) async fn deliver(&self) {
+        self.shared.deliver.notify_one();
+        self.shared.arrived.notified().await;
     }
 }
 
@@ -85,24 +113,24 @@ impl Drop for Way {
     }
 }
 
-async fn keep(listener: TcpListener, server: PgConnectOptions, state: Arc<Mutex<State>>) {
+async fn keep(listener: TcpListener, server: PgConnectOptions, shared: Arc<Shared>) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
-        let closed = state.lock().unwrap().closed;
+        let closed = shared.state.lock().unwrap().closed;
         if closed {
             continue; // it is dropped
         }
-        let (server, state) = (server.clone(), Arc::clone(&state));
+        let (server, shared) = (server.clone(), Arc::clone(&shared));
         tokio::spawn(async move {
             let (host, port) = (server.get_host(), server.get_port());
             match server.get_socket() {
                 Some(folder) => {
                     let socket = folder.join(format!(".s.PGSQL.{port}"));
-                    carry(client, UnixStream::connect(socket).await.unwrap(), &state).await;
+                    carry(client, UnixStream::connect(socket).await.unwrap(), &shared).await;
                 }
                 None => {
                     let server = TcpStream::connect((host, port)).await.unwrap();
-                    carry(client, server, &state).await;
+                    carry(client, server, &shared).await;
                 }
             }
         });
@@ -113,18 +141,23 @@ async fn keep(listener: TcpListener, server: PgConnectOptions, state: Arc<Mutex<
 async fn carry(
     mut client: TcpStream,
     mut server: impl AsyncRead + AsyncWrite + Unpin,
-    state: &Mutex<State>,
+    shared: &Shared,
 ) {
     let (mut asked, mut answered) = (vec![0; 8192], vec![0; 8192]);
     loop {
         let passed = tokio::select! {
             read = client.read(&mut asked) => {
                 let question = &asked[..read.unwrap_or(0)];
-                if question.ends_with(COMMIT) && let Some(loss) = next_loss(state) {
+                if stores(question) && let Some(loss) = next_loss(&shared.state) {
+                    if loss == Loss::Late {
+                        drop(client);
+                        shared.deliver.notified().await;
+                    }
                     if loss != Loss::Question {
                         server.write_all(question).await.unwrap();
                         // it is over once there is an answer
                         server.read_u8().await.unwrap();
+                        shared.arrived.notify_one();
                     }
                     return;
                 }
