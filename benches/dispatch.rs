@@ -64,10 +64,13 @@ async fn main() -> Result<()> {
         measured.add("enqueued 100", enqueued(&queue, 100, 30_000).await?);
         measured.add("enqueued bulk", enqueued_at_once(&queue, 60_000).await?);
         if let Some(peers) = &peers {
-            measured.add_all("bullmq", peers.measure("bullmq.mjs", server.socket())?);
+            measured.add_all("bullmq", peers.measure("bullmq.mjs", &[server.socket()])?);
         }
         if let (Some(peers), Some(postgres)) = (&peers, &postgres) {
-            measured.add_all("graphile", peers.measure("graphile.mjs", postgres.url())?);
+            measured.add_all(
+                "graphile",
+                peers.measure("graphile.mjs", &[postgres.url()])?,
+            );
         }
         if let Some(limit) = redis_benchmark(&server, 100, &["SET", "k__rand_int__", "value"])? {
             measured.add("redis-benchmark", limit);

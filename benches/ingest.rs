@@ -36,6 +36,7 @@ async fn main() -> Result<()> {
         "megabytes per second of agents' output committed to PostgreSQL",
     )?;
     let (postgres, redis) = (Postgres::start(Syncs::Disk)?, Redis::start()?);
+    postgres.warm_up().await?;
     let mut peer = Peer::new(&postgres, RedisEventBus::new(&redis.connect().await?)).await?;
     let whole = Bytes::from(spool(MEGABYTES * 1_000_000)?);
     let share = Bytes::from(spool(MEGABYTES * 1_000_000 / RUNS as usize)?);

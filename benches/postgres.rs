@@ -3,21 +3,22 @@
 //! A life is five commits (created, queued, provisioning, running, completed), each of a task and a line of its history;
 //! between them the task is pushed, claimed and completed in the queue. Two peers do the same five steps in the same run
 //! and on the same server: a transaction of its own for each step, as careful systems do, and the reference shape, as such
-//! systems are mostly written: an UPDATE, an INSERT and two publishes, each awaited by itself; and that once more with one
-//! task at a time, as one worker does it. The limit is `pgbench -N`.
+//! systems are mostly written: an UPDATE, an INSERT and two publishes, each awaited by itself. That one is here in Rust, for
+//! what the shape costs, and on Node, where such systems mostly run; and with one task at a time too, as one worker does it.
+//! The limit is `pgbench -N`.
 //!
 //! All of it once where a commit waits for the disk, and once where it does not: there the ratios are those of the work.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 use optio_benches::{
-    Follows, Postgres, Redis, Report, Row, Syncs, Target, Template, completed, drained_by,
-    fresh_task, median, pgbench, template, transition,
+    Follows, NodePeer, Postgres, Redis, Report, Row, Syncs, Target, Template, completed,
+    drained_by, fresh_task, median, pgbench, template, transition,
 };
 use optio_core::{
     Clock, SystemClock,
@@ -38,6 +39,9 @@ const REPEATS: usize = 3;
 const LEASE: Duration = Duration::from_secs(600);
 /// How many at once, and how many tasks are enough to measure that.
 const SIZES: [(usize, usize); 4] = [(1, 200), (10, 2_000), (100, 12_000), (500, 25_000)];
+/// The target of tasks per second was set where `pgbench -N` did 9,250 transactions per second: as a multiple of a fifth of
+/// them it says the same on a machine whose disk or processors are others.
+const OF_PGBENCH: f64 = 8_000.0 / (9_250.0 / STEPS);
 /// How many clients the peers have: more make them slower on few processors.
 const CLIENTS: u32 = 20;
 
@@ -62,6 +66,7 @@ async fn main() -> Result<()> {
 async fn measure(report: &mut Report, syncs: Syncs, name: &str) -> Result<()> {
     let template = template().await?;
     let (postgres, redis) = (Postgres::start(syncs)?, Redis::start()?);
+    postgres.warm_up().await?;
     let bench = Bench {
         store: Arc::new(postgres.store().await?),
         queue: Arc::new(RedisQueue::new(
@@ -82,9 +87,16 @@ async fn measure(report: &mut Report, syncs: Syncs, name: &str) -> Result<()> {
             ..QueueLimits::default()
         })
         .await?;
+    let node = NodePeer::install();
+    if let Err(error) = &node {
+        report.remark(format!(
+            "the reference shape on Node is left out: {error:#}"
+        ));
+    }
     let mut ours: Vec<Vec<f64>> = vec![Vec::new(); SIZES.len()];
     let (mut careful, mut limit) = (Vec::new(), Vec::new());
     let (mut reference, mut one_by_one) = (Vec::new(), Vec::new());
+    let (mut node_together, mut node_one_by_one) = (Vec::new(), Vec::new());
     for _ in 0..REPEATS {
         // in turns, so that what else the machine does meets all of them
         for (rates, (in_flight, tasks)) in ours.iter_mut().zip(SIZES) {
@@ -93,6 +105,11 @@ async fn measure(report: &mut Report, syncs: Syncs, name: &str) -> Result<()> {
         careful.push(peer.lives(CLIENTS, Shape::Careful, 1_500).await?);
         reference.push(peer.lives(CLIENTS, Shape::Reference, 800).await?);
         one_by_one.push(peer.lives(1, Shape::Reference, 100).await?);
+        if let Ok(node) = &node {
+            let rates = peer.on_node(node, &postgres, &redis)?;
+            node_together.extend(rates.get("together"));
+            node_one_by_one.extend(rates.get("one_by_one"));
+        }
         if let Some(rate) = pgbench(&postgres, CLIENTS as usize)? {
             limit.push(rate / STEPS);
         }
@@ -113,21 +130,38 @@ async fn measure(report: &mut Report, syncs: Syncs, name: &str) -> Result<()> {
                 .target(Target::Value(8_000.0)),
             _ => row("").against("reference shape", reference),
         });
-        if in_flight == 100 {
+        if in_flight != 100 {
+            continue;
+        }
+        // what the target is a multiple of waits for its disk
+        let times = |row: Row| match syncs {
+            Syncs::Disk => row.target(Target::Ratio(30.0)),
+            Syncs::Off => row,
+        };
+        report.row(times(
+            row(", times one worker of that shape")
+                .against("reference shape, one by one", one_by_one),
+        ));
+        if !node_together.is_empty() {
             report.row(
-                row(", times one worker of that shape")
-                    .against("reference shape, one by one", one_by_one)
-                    .target(Target::Ratio(30.0)),
+                row(", times that shape on Node").against("on Node", median(node_together.clone())),
             );
-            report.row(
-                row(", beside a transaction for each step")
-                    .against("transactions", careful)
-                    .target(Target::Ratio(2.5)),
-            );
-            if !limit.is_empty() {
-                report
-                    .row(row(", beside pgbench").against("pgbench -N / 5", median(limit.clone())));
-            }
+            report.row(times(
+                row(", times one worker of that shape on Node")
+                    .against("on Node, one by one", median(node_one_by_one.clone())),
+            ));
+        }
+        report.row(
+            row(", beside a transaction for each step")
+                .against("transactions", careful)
+                .target(Target::Ratio(2.5)),
+        );
+        if !limit.is_empty() {
+            let row = row(", beside pgbench").against("pgbench -N / 5", median(limit.clone()));
+            report.row(match syncs {
+                Syncs::Disk => row.target(Target::Ratio(OF_PGBENCH)),
+                Syncs::Off => row,
+            });
         }
     }
     bench.store.close().await;
@@ -265,6 +299,23 @@ impl Peer {
             async move { peer.live(shape).await }
         })
         .await
+    }
+
+    /// Tasks per second of the reference shape on Node, by how it is asked for them.
+    fn on_node(
+        &self,
+        node: &NodePeer,
+        postgres: &Postgres,
+        redis: &Redis,
+    ) -> Result<BTreeMap<String, f64>> {
+        let (task, line) = (&self.template.task, &self.template.audit);
+        let arguments = [
+            postgres.url(),
+            redis.socket().display().to_string(),
+            serde_json::to_string(task)?,
+            serde_json::to_string(line)?,
+        ];
+        node.measure("reference.mjs", &arguments)
     }
 
     async fn live(&self, shape: Shape) -> Result<()> {

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -65,11 +66,11 @@ impl NodePeer {
     pub fn measure(
         &self,
         script: &str,
-        argument: impl AsRef<Path>,
+        arguments: &[impl AsRef<OsStr>],
     ) -> Result<BTreeMap<String, f64>> {
         let output = Command::new("node")
             .arg(self.folder.join(script))
-            .arg(argument.as_ref())
+            .args(arguments)
             .stdin(Stdio::null())
             .output()
             .context("node cannot be started")?;
