@@ -14,7 +14,7 @@ use crate::{
     error::{is_lost, is_passing, is_taken, unwritable},
     op::{Key, Kind, Op},
     place::Mark,
-    statement::{self, SHARED, is_shared},
+    statement::{self, SHARED, TURN, is_shared},
     transaction::{Failure, run, unanswered},
     writer::Job,
 };
@@ -292,13 +292,16 @@ impl<'a> Wave<'a> {
         Ok(true)
     }
 
-    /// Carries out the steps of this kind, and of those that share their statement with them.
+    /// Carries out the steps of this kind; those that share a statement in one turn.
     async fn carry_out(
         &mut self,
         connection: &mut PgConnection,
         kind: Kind,
     ) -> Result<bool, sqlx::Error> {
-        if kind == SHARED[0] {
+        if is_shared(kind) && kind != TURN {
+            return Ok(true);
+        }
+        if kind == TURN {
             let parts = SHARED.map(|kind| self.take(kind));
             if parts.iter().any(|ops| !ops.is_empty()) {
                 statement::carry_out_shared(connection, None, &parts).await?;

@@ -52,7 +52,7 @@ const NEW_ROW: &str = "DELETE FROM writers WHERE since < now() - interval '1 day
      INSERT INTO writers (batch) VALUES (0) RETURNING id";
 
 /// The end of [`ENTER`].
-pub(crate) const LEAVE: &str = "SELECT pg_advisory_unlock_all(); SET idle_session_timeout = 0";
+pub(crate) const LEAVE: &str = "SELECT pg_advisory_unlock_all(); RESET idle_session_timeout";
 
 impl Place {
     /// Takes a place, and gives an older one of this connection up.

@@ -12,10 +12,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -28,6 +30,11 @@ use optio_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{NAME, run_dir::RunDir};
+
+/// Nobody starts or ends a run for longer than this, unless it is frozen.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often somebody looks whether the lock is free.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The folder of a workspace.
 #[derive(Debug, Clone)]
@@ -182,8 +189,17 @@ impl WorkspaceDir {
             .collect()
     }
 
-    /// Waits for the right to start or forget a run here. It ends with the returned file, or with this process.
+    /// Waits for the right to start or forget a run here. It ends with the returned file, or with this process. To be
+    /// called where a thread may wait.
+    ///
+    /// # Errors
+    /// `Unavailable` if another process has kept it for longer than anything takes: it may be frozen in the middle of a
+    /// start, and nobody knows yet what comes of that.
     pub(super) fn lock(&self) -> Result<File> {
+        self.lock_within(PATIENCE)
+    }
+
+    fn lock_within(&self, patience: Duration) -> Result<File> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -191,8 +207,25 @@ impl WorkspaceDir {
             .mode(0o600)
             .open(self.path.join("spawn.lock"))
             .map_err(failed("open spawn.lock"))?;
-        file.lock().map_err(failed("lock spawn.lock"))?;
-        Ok(file)
+        let mut waited = Duration::ZERO;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::Error(error)) => return Err(failed("lock spawn.lock")(error)),
+                Err(TryLockError::WouldBlock) if waited < patience => {
+                    thread::sleep(LOOK_AGAIN);
+                    waited += LOOK_AGAIN;
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let message = format!(
+                        "another process has been starting or ending a run in {} for {} s: if it is frozen, let it go on or end it",
+                        self.path.display(),
+                        patience.as_secs()
+                    );
+                    return Err(Error::unavailable(NAME, message));
+                }
+            }
+        }
     }
 
     /// The place of a path on this machine.
@@ -338,5 +371,24 @@ fn make_writable(folder: &Path) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             make_writable(&entry.path());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_for_somebody_who_never_ends_is_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = WorkspaceId::from_uuid(uuid::Uuid::from_u128(1));
+        let workspace = WorkspaceDir::new(folder.path(), id);
+        fs::create_dir_all(&workspace.path).unwrap();
+        let frozen = workspace.lock().unwrap();
+        let error = workspace.lock_within(Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.message().contains("if it is frozen"), "{error}");
+        drop(frozen);
+        workspace.lock_within(Duration::ZERO).unwrap();
     }
 }

@@ -3,7 +3,10 @@
 //!
 //! All parts of such a statement see the tables as they were before it, so no two of its steps may be about one row.
 
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgArguments};
 
@@ -16,8 +19,8 @@ use crate::{
 use super::{Expect, STATEMENTS, bind};
 
 /// The kinds that share a statement: what nearly every commit has, and what comes of a run that begins, goes on or ends.
-/// The first of them says when all of them are carried out.
-pub(crate) const SHARED: [Kind; 9] = [
+pub(crate) const SHARED: [Kind; 12] = [
+    Kind::Guard,
     Kind::NewTask,
     Kind::Task,
     Kind::Audit,
@@ -27,15 +30,21 @@ pub(crate) const SHARED: [Kind; 9] = [
     Kind::Run,
     Kind::NewWorkspace,
     Kind::Workspace,
+    Kind::LogFollows,
+    Kind::LogBatch,
 ];
 
-/// The statements for each choice of these kinds, without and with a mark: those at place `0b101` have the first and the
-/// third. One for all of them would do, but each part costs the server something, whether it has rows or not.
-static TEXTS: LazyLock<Vec<[OnceLock<Arc<str>>; 2]>> = LazyLock::new(|| {
-    let mut texts = Vec::new();
-    texts.resize_with(1 << SHARED.len(), Default::default);
-    texts
-});
+/// When all of them are carried out, among other kinds.
+pub(crate) const TURN: Kind = Kind::NewTask;
+
+/// The statements for those choices of these kinds that came up, without or with a mark. One for all of them would do, but
+/// each part costs the server something, whether it has rows or not.
+static TEXTS: LazyLock<Mutex<Texts>> = LazyLock::new(Mutex::default);
+
+type Texts = HashMap<(Choice, bool), Arc<str>>;
+
+/// Some of the [`SHARED`] kinds, a bit each.
+type Choice = u16;
 
 pub(crate) fn is_shared(kind: Kind) -> bool {
     SHARED.contains(&kind)
@@ -51,7 +60,7 @@ pub(crate) async fn carry_out_shared(
     mark: Option<Mark>,
     parts: &[Vec<&Op>],
 ) -> Result<(), sqlx::Error> {
-    let (mut arguments, mut choice) = (PgArguments::default(), 0);
+    let (mut arguments, mut choice): (_, Choice) = (PgArguments::default(), 0);
     if let Some(Mark { place, batch }) = mark {
         Cell::Id(place).bind(&mut arguments)?;
         Cell::Int(batch).bind(&mut arguments)?;
@@ -71,18 +80,23 @@ pub(crate) async fn carry_out_shared(
     done.map(|_| ())
 }
 
+/// What the server is asked to take for a number, so that it refuses.
+const UNFIT: &str =
+    "a commit of optio met a row that somebody else has changed: it is carried out otherwise";
+
 fn is_counted(kind: Kind) -> bool {
     STATEMENTS[kind as usize].expect == Expect::All
 }
 
-fn text(choice: usize, marked: bool) -> Arc<str> {
-    let text = &TEXTS[choice][usize::from(marked)];
-    Arc::clone(text.get_or_init(|| {
+fn text(choice: Choice, marked: bool) -> Arc<str> {
+    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = texts.entry((choice, marked)).or_insert_with(|| {
         let kinds = SHARED.into_iter().enumerate();
         let chosen = kinds.filter(|(n, _)| choice & (1 << n) != 0);
         let chosen: Vec<Kind> = chosen.map(|(_, kind)| kind).collect();
         together(&chosen, marked)
-    }))
+    });
+    Arc::clone(text)
 }
 
 /// The statements of these kinds as parts of one, which fails unless each has found as many rows as it should.
@@ -99,15 +113,20 @@ fn together(kinds: &[Kind], marked: bool) -> Arc<str> {
         given += statement.columns.len();
         if is_counted(*kind) {
             given += 1;
-            parts.push(format!("part{n} AS ({sql} RETURNING 1)"));
+            let found = if sql.starts_with("SELECT") {
+                ""
+            } else {
+                " RETURNING 1"
+            };
+            parts.push(format!("part{n} AS ({sql}{found})"));
             fits.push(format!("(SELECT count(*) FROM part{n}) = ${given}"));
         } else {
             parts.push(format!("part{n} AS ({sql})"));
         }
     }
     let (parts, fits) = (parts.join(", "), fits.join(" AND "));
-    // SQL has no shorter way to fail
-    format!("WITH {parts} SELECT 1 / CASE WHEN {fits} THEN 1 ELSE 0 END").into()
+    // SQL has no shorter way to fail, and the server's log may show why it does
+    format!("WITH {parts} SELECT (CASE WHEN {fits} THEN '1' ELSE '{UNFIT}' END)::text::int").into()
 }
 
 /// The same statement with the numbers of its values behind those of others.

@@ -70,7 +70,7 @@ pub(super) async fn carry_out(
             return Ok(false);
         };
         let body = handed_over(stored, given).map_err(sqlx::Error::Decode)?;
-        bodies.push(Cell::Text(body.into()));
+        bodies.push(Cell::Text(body));
     }
     let mut arguments = PgArguments::default();
     Cell::bind_column(Type::Id, column(0), &mut arguments)?;
