@@ -127,3 +127,21 @@ async fn who_has_nothing_to_migrate_waits_for_nobody() {
     store.commit(commit).await.unwrap();
     connection.close().await.unwrap();
 }
+
+/// A replica that is frozen in its place is shut out by the server; a connection in the pool may idle.
+#[tokio::test]
+async fn a_session_that_may_write_does_not_idle_for_long() {
+    let database = Database::create().await;
+    let mut connection = database.connection().await;
+    let mut may_idle = Vec::new();
+    for change in ["SELECT 1", place::ENTER, place::LEAVE] {
+        run(&mut connection, change).await;
+        let limit: String = sqlx::query_scalar("SHOW idle_session_timeout")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        may_idle.push(limit);
+    }
+    assert_eq!(may_idle, ["0", "10s", "0"]);
+    connection.close().await.unwrap();
+}
