@@ -104,7 +104,7 @@ async fn measure(report: &mut Report, syncs: Syncs, name: &str) -> Result<()> {
         }
         careful.push(peer.lives(CLIENTS, Shape::Careful, 1_500).await?);
         reference.push(peer.lives(CLIENTS, Shape::Reference, 800).await?);
-        one_by_one.push(peer.lives(1, Shape::Reference, 100).await?);
+        one_by_one.push(peer.lives(1, Shape::Reference, 300).await?);
         if let Ok(node) = &node {
             let rates = peer.on_node(node, &postgres, &redis)?;
             node_together.extend(rates.get("together"));

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How many connections write, where there are enough of them.
-const WRITING: u32 = 2;
+const WRITING: u32 = 3;
 
 impl PostgresStore {
     /// Connects to the database at `url` (`postgres://user:password@host/database?sslmode=verify-full`).
@@ -42,7 +42,7 @@ impl PostgresStore {
         // a connection that cannot be closed in order is dropped
         let _ = connection.close().await;
         prepared.map_err(|error| address.unfit(&error))?;
-        let writing = if options.max_connections < 4 {
+        let writing = if options.max_connections < 2 * WRITING {
             1
         } else {
             WRITING

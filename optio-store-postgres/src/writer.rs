@@ -24,7 +24,7 @@ use crate::{error::closed, lane::Lane, op::Op, place::STAY, transaction::Failure
 pub(crate) const WAITING: usize = 1024;
 /// How many commits share a transaction at most.
 const BATCH: usize = 512;
-/// How long a batch waits for more while another one is under way.
+/// How long a batch waits for more while others are under way.
 const PATIENCE: Duration = Duration::from_millis(3);
 
 /// The steps of a commit, what came of them, and where to send that.
@@ -166,8 +166,8 @@ pub(crate) async fn write(
     readers.close().await;
 }
 
-/// Adds to a batch what waits too. While another one is under way there is no hurry: a batch that is half as large costs as
-/// much as a whole one, so it waits for more until that one is stored, but not for long.
+/// Adds to a batch what waits too. While others are under way there is no hurry: a small batch costs nearly as much as a
+/// large one, so one that is not a third as large as they are waits for more until one of them is stored, but not for long.
 async fn gather(batch: &mut Vec<Job>, jobs: &mut mpsc::Receiver<Job>, lanes: &mut Lanes) {
     let mut patience = pin!(tokio::time::sleep(PATIENCE));
     loop {
@@ -178,7 +178,7 @@ async fn gather(batch: &mut Vec<Job>, jobs: &mut mpsc::Receiver<Job>, lanes: &mu
         {
             batch.push(job);
         }
-        if batch.len() >= BATCH || batch.len() * 2 >= lanes.busy {
+        if batch.len() >= BATCH || batch.len() * 3 >= lanes.busy {
             return;
         }
         tokio::select! {
