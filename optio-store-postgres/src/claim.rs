@@ -1,12 +1,13 @@
 //! The two small changes that answer with what they found: outbox entries are claimed, and leases taken.
 
-use sqlx::{PgPool, Row as _, postgres::PgRow};
+use sqlx::{Row as _, postgres::PgRow};
 
 use optio_core::{Result, Timestamp, run::WorkerId, store::OutboxEntry};
 
 use crate::{
     cell::Cell,
     error::{unreadable, unwritable},
+    pool::Pool,
     query::Query,
     record, schema,
 };
@@ -29,7 +30,7 @@ pub(crate) const CLAIM: &str = "WITH newer AS MATERIALIZED (\
 
 /// Claims outbox entries.
 pub(crate) async fn claim(
-    pool: &PgPool,
+    pool: &Pool,
     now: Timestamp,
     until: Timestamp,
     limit: usize,
@@ -101,7 +102,7 @@ pub(crate) const LEASE: &str = "WITH newer AS MATERIALIZED (\
 
 /// Takes or renews a lease.
 pub(crate) async fn lease(
-    pool: &PgPool,
+    pool: &Pool,
     name: &str,
     holder: &WorkerId,
     now: Timestamp,

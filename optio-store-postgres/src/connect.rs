@@ -3,8 +3,7 @@
 use std::{sync::Mutex, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    ConnectOptions as _, Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +14,7 @@ use crate::{
     BACKEND, PostgresStore,
     error::{detail, is_distrusted, meaning},
     options::{Migrations, PostgresOptions},
+    pool::Pool,
     schema::{self, SchemaError},
     writer,
 };
@@ -48,8 +48,8 @@ impl PostgresStore {
             WRITING
         };
         let reading = options.max_connections.max(2) - writing;
-        let writer = pool(&address, &options, writing);
-        let readers = pool(&address, &options, reading);
+        let writer = Pool::new(address.options.clone(), &options, writing);
+        let readers = Pool::new(address.options, &options, reading);
         let (jobs, waiting) = mpsc::channel(writer::WAITING);
         let closing = CancellationToken::new();
         let task = tokio::spawn(writer::write(
@@ -205,41 +205,4 @@ impl Address {
         };
         Error::new(kind, BACKEND, message)
     }
-}
-
-fn pool(address: &Address, options: &PostgresOptions, connections: u32) -> PgPool {
-    let session = session(options);
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(options.acquire_timeout)
-        // a ping before each call would double its way; who meets a broken connection tries again or says so
-        .test_before_acquire(false)
-        .after_connect(move |connection, _| {
-            let session = session.clone();
-            Box::pin(async move {
-                connection
-                    .execute(sqlx::raw_sql(AssertSqlSafe(session)))
-                    .await?;
-                Ok(())
-            })
-        })
-        .connect_lazy_with(address.options.clone())
-}
-
-/// What holds in each session. Every query has an index made for it: that the planner is kept from reading whole tables,
-/// or from building tables of its own to join with, makes its choice the same on a new table and on a large one, and
-/// before and after statistics are gathered. A replica that freezes in the middle of a transaction loses it soon, and
-/// with it the locks that others wait for.
-fn session(options: &PostgresOptions) -> String {
-    format!(
-        "SET statement_timeout = {}; SET lock_timeout = {}; \
-         SET idle_in_transaction_session_timeout = 5000; \
-         SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; \
-         SET plan_cache_mode = force_generic_plan; \
-         SET default_transaction_isolation = 'read committed'; \
-         SELECT set_config('synchronous_commit', 'on', false) \
-         WHERE current_setting('synchronous_commit') = 'off'",
-        options.statement_timeout.as_millis(),
-        options.lock_timeout.as_millis(),
-    )
 }

@@ -1,11 +1,12 @@
 //! A connection that writes, and what is done if it breaks or others are in the way.
 
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{PgConnection, Postgres, pool::PoolConnection};
 
 use crate::{
     batch::{self, Alone},
     error::{detail, is_lost, is_passing},
     place::{Fate, Mark, Place},
+    pool::{Pool, hang_up},
     transaction::{self, ATTEMPTS, Failure, pause, run},
     writer::Job,
 };
@@ -14,7 +15,7 @@ use crate::{
 /// pool and to ask for it again takes more ways to the server than a transaction.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    pool: PgPool,
+    pool: Pool,
     held: Option<Held>,
 }
 
@@ -26,7 +27,7 @@ struct Held {
 }
 
 impl Lane {
-    pub(crate) fn new(pool: &PgPool) -> Self {
+    pub(crate) fn new(pool: &Pool) -> Self {
         Self {
             pool: pool.clone(),
             held: None,
@@ -46,8 +47,10 @@ impl Lane {
         else {
             return;
         };
-        if place.leave(&mut connection).await.is_err() {
-            connection.close_on_drop();
+        let left = self.pool.soon(place.leave(&mut connection)).await;
+        match left {
+            Ok(Ok(())) => self.pool.give_back(connection),
+            Ok(Err(_)) | Err(_) => hang_up(connection),
         }
     }
 
@@ -98,14 +101,14 @@ impl Lane {
             Some(Held { connection, place }) => (connection, Some(place)),
             None => (self.pool.acquire().await.map_err(Failure::Undone)?, None),
         };
-        let stored = transact_on(&mut connection, place, jobs).await;
+        let stored = transact_on(&self.pool, &mut connection, place, jobs).await;
         let (place, outcome) = match stored {
             Ok(place) => (Some(place), Ok(())),
             Err((place, failure)) => (place, Err(failure)),
         };
         match place {
             Some(place) => self.held = Some(Held { connection, place }),
-            None => connection.close_on_drop(),
+            None => hang_up(connection),
         }
         outcome
     }
@@ -113,25 +116,29 @@ impl Lane {
 
 /// Carries out a batch and stores it. Gives the place back in which that can be done again, if it is not lost.
 async fn transact_on(
+    pool: &Pool,
     connection: &mut PgConnection,
     place: Option<Place>,
     jobs: &mut [Job],
 ) -> Result<Place, (Option<Place>, Failure)> {
     let mut place = match place {
         Some(place) if !place.is_over() => place,
-        older => Place::take(connection, older)
+        older => pool
+            .in_time(Place::take(connection, older))
             .await
+            .unwrap_or_else(|silent| Err(Failure::Undone(silent)))
             .map_err(|failure| (None, failure))?,
     };
     let mark = place.next();
-    match store(connection, mark, jobs).await {
+    let stored = pool.in_time(store(connection, mark, jobs)).await;
+    match stored.unwrap_or_else(|error| Err(Failure::InDoubt { mark, error })) {
         Ok(()) => Ok(place),
         // a connection in doubt is not used again, nor one that does not even end a transaction that has failed
         Err(failure @ Failure::InDoubt { .. }) => Err((None, failure)),
         Err(Failure::Undone(error)) if is_lost(&error) => Err((None, Failure::Undone(error))),
         Err(failure) => {
-            let ended = run(connection, "ROLLBACK").await;
-            Err((ended.ok().map(|()| place), failure))
+            let ended = pool.in_time(run(connection, "ROLLBACK")).await;
+            Err((matches!(ended, Ok(Ok(()))).then_some(place), failure))
         }
     }
 }

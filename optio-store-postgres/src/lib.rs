@@ -40,6 +40,7 @@ mod lane;
 mod writer;
 mod options;
 mod connect;
+mod pool;
 mod inspect;
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,6 @@ mod tests;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use sqlx::PgPool;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +68,7 @@ use optio_core::{
 
 use self::{
     cell::Cell,
+    pool::Pool,
     record::Record,
     writer::{Job, gone},
 };
@@ -86,7 +87,7 @@ const BACKEND: &str = "postgres";
 /// fails by itself. Reads go on beside them. Calls need a tokio runtime with timers.
 #[derive(Debug)]
 pub struct PostgresStore {
-    readers: PgPool,
+    readers: Pool,
     jobs: mpsc::Sender<Job>,
     closing: CancellationToken,
     writer: Mutex<Option<JoinHandle<()>>>,

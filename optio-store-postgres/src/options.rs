@@ -7,12 +7,14 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PostgresOptions {
-    /// How many connections this process may hold, at least two: one writes (two do, of four or more), the
+    /// How many connections this process may hold, at least two: one writes (three do, of six or more), the
     /// others read.
     pub max_connections: u32,
     /// How long a call waits for a connection before it is `Unavailable`.
     pub acquire_timeout: Duration,
-    /// How long one statement may take before it is `Unavailable`; zero for as long as it likes.
+    /// How long one statement may take before it is `Unavailable`; zero for as long as it likes. A server that is silent
+    /// for longer than this and [`acquire_timeout`](Self::acquire_timeout) together is taken for gone, and another
+    /// connection is opened; with zero it is waited for until the system gives the connection up.
     pub statement_timeout: Duration,
     /// How long one statement may wait for another replica's lock before it is `Unavailable`; zero for as long as it
     /// takes.

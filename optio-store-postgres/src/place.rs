@@ -7,12 +7,14 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _, postgres::PgArguments};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
+    cell::Cell,
     error::is_lost,
+    pool::Pool,
     schema,
     transaction::{ATTEMPTS, Failure, pause},
 };
@@ -116,14 +118,9 @@ impl Place {
 impl Mark {
     /// Finds out what became of a transaction whose connection has broken. It waits for the end of one that is still under
     /// way, and one that has not even begun cannot be stored any more, for its row is gone. None if it cannot be told.
-    pub(crate) async fn fate(self, pool: &PgPool) -> Option<Fate> {
+    pub(crate) async fn fate(self, pool: &Pool) -> Option<Fate> {
         for attempt in 1..=ATTEMPTS {
-            let last: Result<Option<i64>, sqlx::Error> =
-                sqlx::query_scalar("DELETE FROM writers WHERE id = $1 RETURNING batch")
-                    .bind(self.place)
-                    .fetch_optional(pool)
-                    .await;
-            match last {
+            match self.last_stored(pool).await {
                 Ok(Some(last)) if last == self.batch => return Some(Fate::Stored),
                 Ok(Some(_)) => return Some(Fate::Undone),
                 Ok(None) => return None,
@@ -132,5 +129,14 @@ impl Mark {
             }
         }
         None
+    }
+
+    /// Removes the row, and reads what was last written in it.
+    async fn last_stored(self, pool: &Pool) -> Result<Option<i64>, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        Cell::Id(self.place).bind(&mut arguments)?;
+        let sql = "DELETE FROM writers WHERE id = $1 RETURNING batch".into();
+        let rows = pool.ask(pool.acquire().await?, sql, arguments).await?;
+        rows.first().map(|row| row.try_get(0)).transpose()
     }
 }

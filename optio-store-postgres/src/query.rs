@@ -6,8 +6,7 @@
 use std::{slice, sync::Arc};
 
 use sqlx::{
-    AssertSqlSafe, Connection as _, PgPool, Postgres, Row as _,
-    pool::PoolConnection,
+    Row as _,
     postgres::{PgArguments, PgRow},
 };
 
@@ -29,6 +28,7 @@ use crate::{
     BACKEND,
     cell::Cell,
     error::{is_lost, unreadable},
+    pool::Pool,
     record::{self, Record, decode, names, select},
 };
 
@@ -55,42 +55,27 @@ impl Query {
         Ok(arguments)
     }
 
-    /// Whatever is asked here may be asked twice, so a connection that broke while it was idle is nobody's concern.
-    pub(crate) async fn fetch(self, pool: &PgPool) -> Result<Vec<PgRow>, sqlx::Error> {
+    /// Whatever is asked here may be asked twice, so a connection that broke is nobody's concern if there is another one.
+    pub(crate) async fn fetch(self, pool: &Pool) -> Result<Vec<PgRow>, sqlx::Error> {
         let sql: Arc<str> = self.sql.as_str().into();
         let arguments = self.arguments()?;
-        let first = sqlx::query_with(AssertSqlSafe(Arc::clone(&sql)), arguments)
-            .fetch_all(pool)
-            .await;
-        match first {
+        let connection = pool.acquire().await?;
+        match pool.ask(connection, Arc::clone(&sql), arguments).await {
             Err(error) if is_lost(&error) => {
-                let mut connection = live_connection(pool).await?;
-                sqlx::query_with(AssertSqlSafe(sql), self.arguments()?)
-                    .fetch_all(&mut *connection)
-                    .await
+                let connection = pool.acquire_live().await?;
+                pool.ask(connection, sql, self.arguments()?).await
             }
             first => first,
         }
     }
 
-    pub(crate) async fn rows(self, pool: &PgPool) -> Result<Vec<PgRow>> {
+    pub(crate) async fn rows(self, pool: &Pool) -> Result<Vec<PgRow>> {
         self.fetch(pool).await.map_err(unreadable)
     }
 
     /// The records of all rows.
-    pub(crate) async fn records<R: Record>(self, pool: &PgPool) -> Result<Vec<R>> {
+    pub(crate) async fn records<R: Record>(self, pool: &Pool) -> Result<Vec<R>> {
         self.rows(pool).await?.iter().map(decode).collect()
-    }
-}
-
-/// A connection that answers; those that do not are closed on the way.
-async fn live_connection(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-    loop {
-        let mut connection = pool.acquire().await?;
-        match connection.ping().await {
-            Ok(()) => return Ok(connection),
-            Err(_) => connection.close_on_drop(),
-        }
     }
 }
 
@@ -266,7 +251,7 @@ pub(crate) fn counts() -> Query {
     Query::new("SELECT state, count(*) FROM tasks GROUP BY state", [])
 }
 
-pub(crate) async fn count_tasks(pool: &PgPool) -> Result<Vec<(StateName, u64)>> {
+pub(crate) async fn count_tasks(pool: &Pool) -> Result<Vec<(StateName, u64)>> {
     let mut counted = Vec::new();
     for row in counts().rows(pool).await? {
         let state: &str = row.try_get(0).map_err(unreadable)?;
@@ -325,7 +310,7 @@ pub(crate) fn spent(repo: Option<RepoId>, since: Timestamp) -> Query {
     }
 }
 
-pub(crate) async fn sum(query: Query, pool: &PgPool) -> Result<Usd> {
+pub(crate) async fn sum(query: Query, pool: &Pool) -> Result<Usd> {
     let rows = query.rows(pool).await?;
     let micros: i64 = match rows.first() {
         Some(row) => row.try_get(0).map_err(unreadable)?,

@@ -9,7 +9,6 @@
 
 use std::{pin::pin, time::Duration};
 
-use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use optio_core::{Error, Result};
 
-use crate::{error::closed, lane::Lane, op::Op, place::STAY, transaction::Failure};
+use crate::{error::closed, lane::Lane, op::Op, place::STAY, pool::Pool, transaction::Failure};
 
 /// How many commits may wait before callers have to.
 pub(crate) const WAITING: usize = 1024;
@@ -61,7 +60,7 @@ impl Job {
 /// How many connections write, and how much is under way on them.
 #[derive(Debug)]
 struct Lanes {
-    pool: PgPool,
+    pool: Pool,
     free: Vec<Lane>,
     under_way: JoinSet<(Lane, usize)>,
     /// Commits in batches that are under way.
@@ -69,8 +68,8 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn new(pool: PgPool) -> Self {
-        let lanes = pool.options().get_max_connections();
+    fn new(pool: Pool) -> Self {
+        let lanes = pool.size();
         Self {
             free: (0..lanes).map(|_| Lane::new(&pool)).collect(),
             pool,
@@ -127,8 +126,8 @@ impl Lanes {
 
 /// Writes until `closing`, or until nobody can ask any more; then closes the connections.
 pub(crate) async fn write(
-    writers: PgPool,
-    readers: PgPool,
+    writers: Pool,
+    readers: Pool,
     mut jobs: mpsc::Receiver<Job>,
     closing: CancellationToken,
 ) {

@@ -1,5 +1,7 @@
 //! A connection that breaks while a commit is on its way: what has become of it, and what its callers are told.
 
+use std::time::Duration;
+
 use optio_core::{
     ErrorKind, Retry,
     conformance::sample,
@@ -15,6 +17,15 @@ use crate::{PostgresOptions, PostgresStore};
 async fn store_over(way: &Way) -> PostgresStore {
     // one of them writes, so that commits of one moment share its transactions
     let options = PostgresOptions::default().with_max_connections(2);
+    PostgresStore::connect(way.url(), options).await.unwrap()
+}
+
+/// It takes a server for gone that has not answered for a few seconds.
+async fn impatient_store_over(way: &Way) -> PostgresStore {
+    let options = PostgresOptions::default()
+        .with_max_connections(2)
+        .with_acquire_timeout(Duration::from_secs(3))
+        .with_statement_timeout(Duration::from_secs(3));
     PostgresStore::connect(way.url(), options).await.unwrap()
 }
 
@@ -100,6 +111,49 @@ async fn commits_that_share_a_lost_answer_keep_their_own_results() {
     for n in [1, 2, 3, 9] {
         assert_eq!(lines(&database, n).await, 1, "{n}");
     }
+}
+
+/// A machine that loses its power hangs up on nobody, and the system would wait for it for a quarter of an hour.
+#[tokio::test]
+async fn a_commit_on_a_connection_that_falls_silent_is_stored_once() {
+    let database = Database::create().await;
+    let way = Way::to(&database).await;
+    let store = impatient_store_over(&way).await;
+    for (n, loss) in [(1, Loss::QuestionInSilence), (2, Loss::AnswerInSilence)] {
+        way.lose(loss);
+        store.commit(submitted(n)).await.unwrap();
+        assert_eq!(way.left(), 0);
+        assert_eq!(lines(&database, n).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn connections_that_fall_silent_while_idle_are_replaced_and_do_not_hold_up_the_end() {
+    let database = Database::create().await;
+    let way = Way::to(&database).await;
+    let store = impatient_store_over(&way).await;
+    for n in 1..=2 {
+        store.commit(submitted(n)).await.unwrap();
+        store.task(sample::task_id(n)).await.unwrap();
+        way.fall_silent();
+        let (task, stored) = tokio::join!(
+            store.task(sample::task_id(n)),
+            store.commit(submitted(n + 2))
+        );
+        task.unwrap();
+        stored.unwrap();
+    }
+    // who does not wait for an answer leaves no connection behind that nobody can use
+    way.fall_silent();
+    for _ in 0..3 {
+        let read = store.task(sample::task_id(1));
+        tokio::time::timeout(Duration::ZERO, read)
+            .await
+            .unwrap_err();
+    }
+    store.task(sample::task_id(1)).await.unwrap();
+    way.fall_silent();
+    store.close().await;
 }
 
 #[tokio::test]

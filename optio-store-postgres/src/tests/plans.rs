@@ -10,13 +10,14 @@ use optio_core::{
     task::{StateName, Task},
     transcript::LogCursor,
 };
-use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::server::Database;
 use crate::{
     PostgresStore,
     cell::Cell,
     claim, log,
+    pool::Pool,
     query::{self, Query},
     statement,
 };
@@ -51,7 +52,7 @@ enum Planner {
     Free,
 }
 
-async fn plan(readers: &PgPool, planner: Planner, sql: &str) -> Vec<String> {
+async fn plan(readers: &Pool, planner: Planner, sql: &str) -> Vec<String> {
     // as it is planned for any values, which is what many sessions come to use
     let mut connection = readers.acquire().await.unwrap();
     let allowed = match planner {

@@ -1,7 +1,8 @@
-//! A way to the database on which a commit, or the answer to it, can be lost.
+//! A way to the database on which a commit, or the answer to it, can be lost, with or without a sign of it.
 
 use std::{
     collections::VecDeque,
+    future::pending,
     sync::{Arc, Mutex},
 };
 
@@ -9,13 +10,13 @@ use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UnixStream},
-    sync::Notify,
+    sync::{Notify, watch},
     task::JoinHandle,
 };
 
 use super::server::Database;
 
-/// What comes of the next commit. Its connection breaks in any case.
+/// What comes of the next commit. Its connection breaks, or is silent from then on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Loss {
     /// It never arrives.
@@ -26,6 +27,10 @@ pub(super) enum Loss {
     AnswerAndWay,
     /// It arrives when it is [delivered](Way::deliver).
     Late,
+    /// It never arrives, and nobody hangs up.
+    QuestionInSilence,
+    /// It is carried out, nobody hears of it, and nobody hangs up.
+    AnswerInSilence,
 }
 
 /// A way over a port of this machine. It ends with this value.
@@ -43,6 +48,8 @@ struct Shared {
     deliver: Notify,
     /// It has, and there was an answer.
     arrived: Notify,
+    /// How often all connections have fallen silent.
+    silences: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +104,11 @@ impl Way {
     pub(super) fn open(&self) {
         self.shared.state.lock().unwrap().closed = false;
     }
+
+    /// Nothing passes any more on the connections that there are, and nobody hangs up. New ones are as good as they were.
+    pub(super) fn fall_silent(&self) {
+        self.shared.silences.send_modify(|silences| *silences += 1);
+    }
 }
 
 impl Way {
@@ -144,8 +156,10 @@ async fn carry(
     shared: &Shared,
 ) {
     let (mut asked, mut answered) = (vec![0; 8192], vec![0; 8192]);
+    let mut silences = shared.silences.subscribe();
     loop {
         let passed = tokio::select! {
+            _ = silences.changed() => pending().await,
             read = client.read(&mut asked) => {
                 let question = &asked[..read.unwrap_or(0)];
                 if stores(question) && let Some(loss) = next_loss(&shared.state) {
@@ -153,11 +167,17 @@ async fn carry(
                         drop(client);
                         shared.deliver.notified().await;
                     }
+                    if loss == Loss::QuestionInSilence {
+                        pending().await
+                    }
                     if loss != Loss::Question {
                         server.write_all(question).await.unwrap();
                         // it is over once there is an answer
                         server.read_u8().await.unwrap();
                         shared.arrived.notify_one();
+                    }
+                    if loss == Loss::AnswerInSilence {
+                        pending().await
                     }
                     return;
                 }
