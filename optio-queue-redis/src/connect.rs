@@ -1,11 +1,19 @@
 //! A server that is new enough, the connection that everybody shares, and how long to wait for either.
+//!
+//! A server whose machine loses its power, or which a network no longer reaches, hangs up on nobody: who has waited for an
+//! answer in vain opens another connection for all calls after it.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use optio_core::error::{Error, ErrorKind, Result};
 use redis::{
-    Client, FromRedisValue, RedisError,
+    Client, FromRedisValue, IntoConnectionInfo as _, RedisError,
     aio::{ConnectionManager, ConnectionManagerConfig},
+    io::tcp::TcpSettings,
 };
 
 use crate::error::{BACKEND, from_redis};
@@ -64,9 +72,16 @@ impl RedisOptions {
 #[derive(Clone)]
 pub struct Redis {
     client: Client,
-    connection: ConnectionManager,
+    shared: Arc<Mutex<Shared>>,
     options: RedisOptions,
     version: String,
+}
+
+/// The connection of all clones.
+struct Shared {
+    connection: ConnectionManager,
+    /// How many there were before it.
+    number: u64,
 }
 
 impl Redis {
@@ -82,18 +97,17 @@ impl Redis {
             // an error means that somebody else was quicker, which is as good
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        let client = Client::open(url).map_err(from_redis)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(options.connect_timeout))
-            .set_response_timeout(Some(options.response_timeout))
-            // a call waits for these and no longer; the next call begins anew
-            .set_number_of_retries(2)
-            .set_min_delay(Duration::from_millis(20));
-        let connection =
-            ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(from_redis)?;
+        // whoever asks waits for the answer: nothing is gained by sending a question later
+        let at_once = TcpSettings::default().set_nodelay(true);
+        let address = url.into_connection_info().map_err(from_redis)?;
+        let client = Client::open(address.set_tcp_settings(at_once)).map_err(from_redis)?;
+        let connection = open(&client, &options).map_err(from_redis)?;
         let mut redis = Self {
             client,
-            connection,
+            shared: Arc::new(Mutex::new(Shared {
+                connection,
+                number: 0,
+            })),
             options,
             version: String::new(),
         };
@@ -138,14 +152,13 @@ impl Redis {
 
     /// A command that may be done twice: it is tried once more if the connection turns out to be lost.
     pub(crate) async fn query<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T> {
-        let mut connection = self.connection.clone();
-        let twice = async {
-            match command.query_async(&mut connection).await {
-                Err(error) if is_lost(&error) => command.query_async(&mut connection).await,
+        self.in_time(
+            async |connection| match command.query_async(connection).await {
+                Err(error) if is_lost(&error) => command.query_async(connection).await,
                 answer => answer,
-            }
-        };
-        self.in_time(twice).await
+            },
+        )
+        .await
     }
 
     /// A script that may run twice, loaded if the server does not know it (any more): it is tried once more if the
@@ -154,14 +167,13 @@ impl Redis {
         &self,
         script: &redis::ScriptInvocation<'_>,
     ) -> Result<T> {
-        let mut connection = self.connection.clone();
-        let twice = async {
-            match script.invoke_async(&mut connection).await {
-                Err(error) if is_lost(&error) => script.invoke_async(&mut connection).await,
+        self.in_time(
+            async |connection| match script.invoke_async(connection).await {
+                Err(error) if is_lost(&error) => script.invoke_async(connection).await,
                 answer => answer,
-            }
-        };
-        self.in_time(twice).await
+            },
+        )
+        .await
     }
 
     /// A script that is tried once, and whether another try is worth it if that failed.
@@ -169,30 +181,62 @@ impl Redis {
         &self,
         script: &redis::ScriptInvocation<'_>,
     ) -> Result<T, (Error, Retry)> {
-        let mut connection = self.connection.clone();
         let mut retry = Retry::Useless;
-        let once = async {
-            let answer = script.invoke_async(&mut connection).await;
+        let answer = self.in_time(async |connection| {
+            let answer = script.invoke_async(connection).await;
             answer.inspect_err(|error| {
                 if is_lost(error) {
                     retry = Retry::Useful;
                 }
             })
-        };
-        let answer = self.in_time(once).await;
-        answer.map_err(|error| (error, retry))
+        });
+        answer.await.map_err(|error| (error, retry))
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, RedisError>>) -> Result<T> {
+    /// Waits for an answer, but not for long. If there is none, the calls after this one have another connection.
+    async fn in_time<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut ConnectionManager) -> Result<T, RedisError>,
+    ) -> Result<T> {
+        let (mut connection, number) = {
+            let shared = self.shared();
+            (shared.connection.clone(), shared.number)
+        };
         let limit = self.options.connect_timeout + self.options.response_timeout;
-        match tokio::time::timeout(limit, work).await {
-            Ok(answer) => answer.map_err(from_redis),
+        let answer = match tokio::time::timeout(limit, work(&mut connection)).await {
+            Ok(Err(error)) if error.is_timeout() => Err(from_redis(error)),
+            Ok(answer) => return answer.map_err(from_redis),
             Err(_) => Err(Error::unavailable(
                 BACKEND,
                 format!("no answer within {limit:?}"),
             )),
+        };
+        let mut shared = self.shared();
+        if shared.number == number
+            && let Ok(another) = open(&self.client, &self.options)
+        {
+            *shared = Shared {
+                connection: another,
+                number: number + 1,
+            };
         }
+        answer
     }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection, which is made with the first call on it.
+fn open(client: &Client, options: &RedisOptions) -> Result<ConnectionManager, RedisError> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(options.connect_timeout))
+        .set_response_timeout(Some(options.response_timeout))
+        // a call waits for these and no longer; the next call begins anew
+        .set_number_of_retries(2)
+        .set_min_delay(Duration::from_millis(20));
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
 /// Whether what failed may succeed if it is tried again at once.

@@ -7,3 +7,4 @@ mod model;
 mod outages;
 mod queue;
 mod server;
+mod way;

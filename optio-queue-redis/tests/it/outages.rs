@@ -10,7 +10,10 @@ use optio_core::{
 };
 use optio_queue_redis::{Redis, RedisOptions, RedisQueue};
 
-use crate::server::{TestServer, soon};
+use crate::{
+    server::{TestServer, soon},
+    way::Way,
+};
 
 const LEASE: Duration = Duration::from_secs(600);
 
@@ -237,6 +240,27 @@ async fn a_server_that_does_not_answer_holds_nobody_up() {
     kill(server.pid(), Signal::SIGCONT).expect("go on");
     until_back(&queue).await;
     queue.push(job(2, 1)).await.expect("push");
+}
+
+/// The system itself would wait for a sign of life of such a connection, for a quarter of an hour.
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_replaced() {
+    let server = TestServer::private();
+    let way = Way::to(&server.url()).await;
+    let options = RedisOptions::default().with_response_timeout(Duration::from_millis(200));
+    let redis = Redis::connect(way.url(), options).await;
+    let queue = RedisQueue::new(
+        &redis.expect("the server"),
+        std::sync::Arc::new(optio_core::SystemClock),
+    );
+    for _ in 0..2 {
+        until_back(&queue).await;
+        way.fall_silent();
+        let lost = soon("an error", queue.claimed()).await;
+        assert_eq!(lost.expect_err("silent").kind(), ErrorKind::Unavailable);
+    }
+    until_back(&queue).await;
+    queue.push(job(1, 1)).await.expect("push");
 }
 
 #[tokio::test]
