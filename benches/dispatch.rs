@@ -64,7 +64,7 @@ async fn main() -> Result<()> {
         measured.add("enqueued 100", enqueued(&queue, 100, 30_000).await?);
         measured.add("enqueued bulk", enqueued_at_once(&queue, 60_000).await?);
         if let Some(peers) = &peers {
-            measured.add_all("bullmq", peers.measure("bullmq.mjs", &[server.socket()])?);
+            measured.add_all("bullmq", peers.measure("bullmq.mjs", &[server.url()])?);
         }
         if let (Some(peers), Some(postgres)) = (&peers, &postgres) {
             measured.add_all(

@@ -311,7 +311,7 @@ impl Peer {
         let (task, line) = (&self.template.task, &self.template.audit);
         let arguments = [
             postgres.url(),
-            redis.socket().display().to_string(),
+            redis.url(),
             serde_json::to_string(task)?,
             serde_json::to_string(line)?,
         ];

@@ -1,7 +1,7 @@
-// No-op jobs through BullMQ: `node bullmq.mjs SOCKET`. Prints a line `NAME JOBS_PER_SECOND` for each thing measured.
+// No-op jobs through BullMQ: `node bullmq.mjs REDIS_URL`. Prints a line `NAME JOBS_PER_SECOND` for each thing measured.
 import { Queue, Worker } from "bullmq";
 
-const connection = () => ({ path: process.argv[2], maxRetriesPerRequest: null });
+const connection = () => ({ url: process.argv[2], maxRetriesPerRequest: null });
 const options = { removeOnComplete: true, removeOnFail: true };
 let names = 0;
 

@@ -1,15 +1,15 @@
-// The life of a no-op task as services on Node mostly write it: `node reference.mjs DATABASE_URL REDIS_SOCKET TASK LINE`,
+// The life of a no-op task as services on Node mostly write it: `node reference.mjs DATABASE_URL REDIS_URL TASK LINE`,
 // the record and a line of its history as JSON. For each step an UPDATE, an INSERT and two publishes, each awaited by
 // itself. Prints a line `NAME TASKS_PER_SECOND` for each thing measured.
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import pg from "pg";
 
-const [connectionString, socket, task, line] = process.argv.slice(2);
+const [connectionString, redisUrl, task, line] = process.argv.slice(2);
 const [body, history] = [JSON.parse(task), JSON.parse(line)];
 const CLIENTS = 20;
 const pool = new pg.Pool({ connectionString, max: CLIENTS });
-const redis = new Redis(socket);
+const redis = new Redis(redisUrl);
 
 const INSERT = { name: "insert", text: "INSERT INTO peer.tasks (id, state, body) VALUES ($1, $2, $3)" };
 const UPDATE = { name: "update", text: "UPDATE peer.tasks SET state = $2, body = $3 WHERE id = $1" };

@@ -98,8 +98,7 @@ pub fn pgbench(server: &Postgres, clients: usize) -> Result<Option<f64>> {
     let pgbench = |arguments: &[&str]| -> Result<String> {
         let output = Command::new(&program)
             .args(arguments)
-            .arg("--host")
-            .arg(server.host())
+            .args(["--host", "127.0.0.1", "--port", &server.port().to_string()])
             .args(["--username", "optio", "postgres"])
             .stdin(Stdio::null())
             .output()?;
@@ -133,8 +132,7 @@ pub fn pgbench(server: &Postgres, clients: usize) -> Result<Option<f64>> {
 pub fn redis_benchmark(server: &Redis, clients: usize, command: &[&str]) -> Result<Option<f64>> {
     let clients = clients.to_string();
     let output = Command::new("redis-benchmark")
-        .arg("-s")
-        .arg(server.socket())
+        .args(["-p", &server.port().to_string()])
         .args(["-c", &clients, "-n", "100000", "-r", "100000", "--csv"])
         .args(command)
         .stdin(Stdio::null())

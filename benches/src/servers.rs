@@ -1,7 +1,10 @@
 //! Private servers for the benches that need them: the programs of this machine, in a folder of their own, gone afterwards.
+//!
+//! Everybody reaches them by a port of this machine, ours and the peers: replicas have no sockets of their servers.
 
 use std::{
     fs,
+    net::{Ipv4Addr, TcpListener},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -34,8 +37,9 @@ const FILL_FILES: &str = "DO $$ BEGIN FOR n IN 1..120 LOOP \
 /// A PostgreSQL that nobody else uses.
 #[derive(Debug)]
 pub struct Postgres {
-    server: postgres::Postgres,
-    folder: TempDir,
+    _server: postgres::Postgres,
+    port: u16,
+    _folder: TempDir,
 }
 
 impl Postgres {
@@ -54,7 +58,11 @@ impl Postgres {
             Syncs::Disk => "fsync=on",
             Syncs::Off => "fsync=off",
         };
+        let port = free_port()?;
+        let at = format!("port={port}");
         let settings = [
+            at.as_str(),
+            "listen_addresses=127.0.0.1",
             fsync,
             "shared_buffers=256MB",
             "max_wal_size=4GB",
@@ -68,15 +76,22 @@ impl Postgres {
             &settings,
         );
         Ok(Self {
-            server: server.map_err(anyhow::Error::msg)?,
-            folder,
+            _server: server.map_err(anyhow::Error::msg)?,
+            port,
+            _folder: folder,
         })
     }
 
     /// The address of its database.
     #[must_use]
     pub fn url(&self) -> String {
-        self.server.url()
+        format!("postgres://optio@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Lets it be as a server that has been at work for a while: its write-ahead log goes over files that are there already,
@@ -91,12 +106,6 @@ impl Postgres {
         }
         connection.close().await?;
         Ok(())
-    }
-
-    /// The folder of its socket, which is what its own programs call its host.
-    #[must_use]
-    pub fn host(&self) -> PathBuf {
-        self.folder.path().join("postgres")
     }
 
     /// The folder of its own programs.
@@ -117,7 +126,7 @@ impl Postgres {
         let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
         sqlx::raw_sql(create).execute(&mut connection).await?;
         connection.close().await?;
-        let url = self.url().replacen("/postgres?", &format!("/{name}?"), 1);
+        let url = format!("postgres://optio@127.0.0.1:{}/{name}", self.port);
         Ok(PostgresStore::connect(&url, PostgresOptions::default()).await?)
     }
 
@@ -133,8 +142,9 @@ impl Postgres {
 /// A Redis that nobody else uses. It keeps nothing on disk.
 #[derive(Debug)]
 pub struct Redis {
-    server: redis::Redis,
-    folder: TempDir,
+    _server: redis::Redis,
+    port: u16,
+    _folder: TempDir,
 }
 
 impl Redis {
@@ -144,23 +154,25 @@ impl Redis {
     /// Redis is not installed, or does not start.
     pub fn start() -> Result<Self> {
         let folder = passable_folder()?;
-        let server = redis::Redis::start(&folder.path().join("redis"));
+        let port = free_port()?;
+        let server = redis::Redis::start_at(&folder.path().join("redis"), port);
         Ok(Self {
-            server: server.map_err(anyhow::Error::msg)?,
-            folder,
+            _server: server.map_err(anyhow::Error::msg)?,
+            port,
+            _folder: folder,
         })
     }
 
     /// Its address.
     #[must_use]
     pub fn url(&self) -> String {
-        self.server.url()
+        format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Its socket.
+    /// Its port.
     #[must_use]
-    pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("redis/socket")
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// A connection of its own to it, under a prefix that nobody else uses.
@@ -180,6 +192,12 @@ impl Redis {
     pub async fn connect(&self) -> Result<optio_queue_redis::Redis> {
         Ok(optio_queue_redis::Redis::connect(&self.url(), RedisOptions::default()).await?)
     }
+}
+
+/// A port that nobody listens on. Somebody else could take it before the server does; then that does not start, and says so.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
 }
 
 /// A folder that others may pass through: a server that refuses root runs as somebody else.

@@ -92,6 +92,7 @@ impl Postgres {
     }
 
     /// The address of the database `postgres`, by its socket.
+    #[allow(dead_code, reason = "benches go by a port")]
     pub(crate) fn url(&self) -> String {
         let folder: String = self
             .folder

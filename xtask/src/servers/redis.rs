@@ -17,6 +17,7 @@ const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 #[derive(Debug)]
 pub(crate) struct Redis {
     folder: PathBuf,
+    port: u16,
     server: Child,
 }
 
@@ -25,7 +26,16 @@ impl Redis {
     ///
     /// # Errors
     /// What is missing, and how to get it.
+    #[allow(dead_code, reason = "benches go by a port")]
     pub(crate) fn start(folder: &Path) -> Result<Self, String> {
+        Self::start_at(folder, 0)
+    }
+
+    /// The same, and it listens on this port of the machine too, unless that is 0.
+    ///
+    /// # Errors
+    /// What is missing, and how to get it.
+    pub(crate) fn start_at(folder: &Path, port: u16) -> Result<Self, String> {
         let program = program().ok_or(
             "Redis is not installed: `apt-get install redis-server`, `dnf install redis` or `brew install redis`, \
              or name a server of your own in OPTIO_TEST_REDIS_URL",
@@ -35,7 +45,8 @@ impl Redis {
             .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
         let mut started = Self {
             folder: folder.to_owned(),
-            server: spawn(&program, folder)?,
+            port,
+            server: spawn(&program, folder, port)?,
         };
         started.wait()?;
         Ok(started)
@@ -56,11 +67,12 @@ impl Redis {
     pub(crate) fn restart(&mut self) -> Result<(), String> {
         self.stop();
         let program = program().ok_or("Redis is gone")?;
-        self.server = spawn(&program, &self.folder)?;
+        self.server = spawn(&program, &self.folder, self.port)?;
         self.wait()
     }
 
-    /// Its address.
+    /// Its address, by its socket.
+    #[allow(dead_code, reason = "benches go by a port")]
     pub(crate) fn url(&self) -> String {
         format!("redis+unix://{}", self.folder.join("socket").display())
     }
@@ -108,14 +120,15 @@ impl Drop for Redis {
     }
 }
 
-fn spawn(program: &Path, folder: &Path) -> Result<Child, String> {
+fn spawn(program: &Path, folder: &Path, port: u16) -> Result<Child, String> {
     let log = File::options()
         .create(true)
         .append(true)
         .open(folder.join("log"))
         .map_err(|error| error.to_string())?;
     tied_to_us(program)
-        .args(["--port", "0", "--save", "", "--appendonly", "no"])
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--save", "", "--appendonly", "no"])
         .arg("--unixsocket")
         .arg(folder.join("socket"))
         .current_dir(folder)
