@@ -1,7 +1,8 @@
 //! A server that is new enough, the connection that everybody shares, and how long to wait for either.
 //!
-//! A server whose machine loses its power, or which a network no longer reaches, hangs up on nobody: who has waited for an
-//! answer in vain opens another connection for all calls after it.
+//! A server whose machine loses its power, or which a network no longer reaches, hangs up on nobody, and one in whose place
+//! another one has stepped may not either: who has waited for an answer in vain, or may not write any more, opens another
+//! connection for all calls after it.
 
 use std::{
     fmt,
@@ -193,7 +194,8 @@ impl Redis {
         answer.await.map_err(|error| (error, retry))
     }
 
-    /// Waits for an answer, but not for long. If there is none, the calls after this one have another connection.
+    /// Waits for an answer, but not for long. If there is none, or this is not the server to ask, the calls after this one
+    /// have another connection.
     async fn in_time<T>(
         &self,
         work: impl AsyncFnOnce(&mut ConnectionManager) -> Result<T, RedisError>,
@@ -204,7 +206,7 @@ impl Redis {
         };
         let limit = self.options.connect_timeout + self.options.response_timeout;
         let answer = match tokio::time::timeout(limit, work(&mut connection)).await {
-            Ok(Err(error)) if error.is_timeout() => Err(from_redis(error)),
+            Ok(Err(error)) if error.is_timeout() || is_deposed(&error) => Err(from_redis(error)),
             Ok(answer) => return answer.map_err(from_redis),
             Err(_) => Err(Error::unavailable(
                 BACKEND,
@@ -261,6 +263,12 @@ impl fmt::Debug for Redis {
 /// Whether the connection is gone, and not only slow.
 fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_timeout()
+}
+
+/// Whether the server is a replica by now, which may only read. Redis 6.2 says so in the middle of a script's error.
+fn is_deposed(error: &RedisError) -> bool {
+    error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::ReadOnly)
+        || error.to_string().contains("READONLY")
 }
 
 /// Whether nothing at all is allowed, for want of a login.

@@ -99,6 +99,9 @@ while ARGV[at] do
   local fine, word, text = pcall(step.carry_out, unpack(ARGV, at + 1, at + step.values))
   if not fine then
     word, text = 'failed', type(word) == 'table' and word.err or tostring(word)
+    if string.find(text, 'READONLY', 1, true) then
+      return redis.error_reply(text) -- a replica does nothing for anybody: another server is to be asked
+    end
   end
   table.insert(answers, word)
   table.insert(answers, text or '')

@@ -263,6 +263,25 @@ async fn a_connection_that_falls_silent_is_replaced() {
     queue.push(job(1, 1)).await.expect("push");
 }
 
+/// It goes on to answer, and to refuse whatever would change it.
+#[tokio::test]
+async fn a_server_that_another_one_has_replaced_is_not_asked_for_long() {
+    let (old, new) = (TestServer::private(), TestServer::private());
+    let way = Way::to(&old.url()).await;
+    let redis = Redis::connect(way.url(), RedisOptions::default()).await;
+    let queue = RedisQueue::new(
+        &redis.expect("the server"),
+        std::sync::Arc::new(optio_core::SystemClock),
+    );
+    queue.push(job(1, 1)).await.expect("push");
+    order(&old, "REPLICAOF 127.0.0.1 1").await;
+    way.lead_to(&new.url());
+    let refused = queue.push(job(2, 1)).await;
+    assert_eq!(refused.expect_err("deposed").kind(), ErrorKind::Unavailable);
+    queue.push(job(3, 1)).await.expect("push");
+    assert_eq!(queue.waiting().await.expect("waiting").len(), 1);
+}
+
 #[tokio::test]
 async fn what_cannot_be_connected_to_says_why() {
     let kind = async |url: &str| {

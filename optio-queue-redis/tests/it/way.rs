@@ -1,6 +1,10 @@
-//! A way to the server on which nobody hangs up, and nothing arrives any more: as when a machine loses its power.
+//! A way to a server on which nobody hangs up: neither when nothing arrives any more, as when a machine loses its power,
+//! nor when it leads to another server.
 
-use std::future::pending;
+use std::{
+    future::pending,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{
     io::copy_bidirectional,
@@ -12,6 +16,8 @@ use tokio::{
 /// A way over a port of this machine. It ends with this value.
 pub(crate) struct Way {
     url: String,
+    /// The socket of the server at its end.
+    end: Arc<Mutex<String>>,
     /// How often it has fallen silent.
     silences: watch::Sender<u64>,
     keeper: JoinHandle<()>,
@@ -20,20 +26,24 @@ pub(crate) struct Way {
 impl Way {
     /// To the server with this address, which is a socket.
     pub(crate) async fn to(server: &str) -> Self {
-        let socket = server.trim_start_matches("redis+unix://").to_owned();
+        let end = Arc::new(Mutex::new(socket(server)));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its number").port();
         let silences = watch::Sender::new(0);
-        let told = silences.clone();
-        let keeper = tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.expect("a caller");
-                let server = UnixStream::connect(&socket).await.expect("the server");
-                tokio::spawn(carry(client, server, told.subscribe()));
+        let keeper = tokio::spawn({
+            let (silences, end) = (silences.clone(), Arc::clone(&end));
+            async move {
+                loop {
+                    let (client, _) = listener.accept().await.expect("a caller");
+                    let socket = end.lock().expect("the end").clone();
+                    let server = UnixStream::connect(socket).await.expect("the server");
+                    tokio::spawn(carry(client, server, silences.subscribe()));
+                }
             }
         });
         Self {
             url: format!("redis://127.0.0.1:{port}"),
+            end,
             silences,
             keeper,
         }
@@ -42,6 +52,11 @@ impl Way {
     /// The address of the server at its end.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// New connections lead to the server with this address.
+    pub(crate) fn lead_to(&self, server: &str) {
+        *self.end.lock().expect("the end") = socket(server);
     }
 
     /// Nothing passes any more on the connections that there are. New ones are as good as they were.
@@ -54,6 +69,10 @@ impl Drop for Way {
     fn drop(&mut self) {
         self.keeper.abort();
     }
+}
+
+fn socket(server: &str) -> String {
+    server.trim_start_matches("redis+unix://").to_owned()
 }
 
 /// Carries both ways until one end hangs up, or nothing any more.
