@@ -50,14 +50,14 @@ pub(crate) fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the connection is gone, or about to be.
+/// Whether the connection is gone, or about to be, or leads to a server that takes no writes any more.
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(_) => code(error).is_some_and(|code| {
             code.starts_with("08")
                 || matches!(
                     code.as_str(),
-                    "57P01" | "57P02" | "57P03" | "57P05" | "25P03"
+                    "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25006"
                 )
         }),
         sqlx::Error::Io(_)

@@ -12,7 +12,7 @@ use sqlx::{
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
 };
 
-use crate::options::PostgresOptions;
+use crate::{error::is_lost, options::PostgresOptions};
 
 /// Some connections, opened as they are needed. Cheap to clone; clones share them.
 #[derive(Debug, Clone)]
@@ -80,7 +80,10 @@ impl Pool {
         let mut asked = Asked::on(connection);
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
         let answer = self.in_time(query.fetch_all(asked.connection()?)).await?;
-        self.give_back(asked.answered()?);
+        match &answer {
+            Err(error) if is_lost(error) => hang_up(asked.answered()?),
+            _ => self.give_back(asked.answered()?),
+        }
         answer
     }
 

@@ -85,6 +85,40 @@ async fn connections_that_broke_while_idle_are_replaced() {
     assert_eq!(store.tasks(&tasks).await.unwrap().len(), 2);
 }
 
+/// As when another server has taken over and the old one goes on as its copy.
+#[tokio::test]
+async fn connections_that_take_no_writes_are_not_kept() {
+    let database = Database::create().await;
+    let mut admin = database.connection().await;
+    let name = sqlx::query_scalar("SELECT current_database()::text");
+    let name: String = name.fetch_one(&mut admin).await.unwrap();
+    let mut read_only = async |on: &str| {
+        let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = {on}");
+        let alter = sqlx::raw_sql(sqlx::AssertSqlSafe(alter));
+        alter.execute(&mut admin).await.unwrap();
+    };
+    let store = database.store().await;
+    read_only("on").await;
+    let (now, holder) = (sample::at(0), sample::worker("a"));
+    for error in [
+        store.commit(new_task(1)).await.unwrap_err(),
+        store.lease("share", &holder, now, now).await.unwrap_err(),
+    ] {
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (ErrorKind::Unavailable, Retry::Later),
+            "{error}"
+        );
+        assert!(
+            error.message().contains("it takes no writes at present"),
+            "{error}"
+        );
+    }
+    read_only("off").await;
+    store.commit(new_task(1)).await.unwrap();
+    store.lease("share", &holder, now, now).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_unavailable_for_now() {
     let database = Database::create().await;
