@@ -85,7 +85,11 @@ impl Postgres {
     /// The address of its database.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://optio@127.0.0.1:{}/postgres", self.port)
+        self.address("postgres")
+    }
+
+    fn address(&self, database: &str) -> String {
+        format!("postgres://optio@127.0.0.1:{}/{database}", self.port)
     }
 
     /// Its port.
@@ -126,8 +130,7 @@ impl Postgres {
         let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
         sqlx::raw_sql(create).execute(&mut connection).await?;
         connection.close().await?;
-        let url = format!("postgres://optio@127.0.0.1:{}/{name}", self.port);
-        Ok(PostgresStore::connect(&url, PostgresOptions::default()).await?)
+        Ok(PostgresStore::connect(&self.address(&name), PostgresOptions::default()).await?)
     }
 
     /// A store on it.

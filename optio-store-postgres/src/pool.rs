@@ -6,8 +6,9 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use scopeguard::{ScopeGuard, guard};
 use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool, Postgres,
+    AssertSqlSafe, Connection as _, Executor as _, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
 };
@@ -60,14 +61,15 @@ impl Pool {
     /// A connection that answers; those that do not are dropped on the way.
     pub(crate) async fn acquire_live(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         loop {
-            let mut asked = Asked::on(self.acquire().await?);
-            if matches!(self.soon(asked.connection()?.ping()).await, Ok(Ok(()))) {
-                return asked.answered();
+            let mut connection = guard(self.acquire().await?, hang_up);
+            if matches!(self.soon(connection.ping()).await, Ok(Ok(()))) {
+                return Ok(ScopeGuard::into_inner(connection));
             }
         }
     }
 
-    /// Carries out a statement on a connection.
+    /// Carries out a statement on a connection, which is hung up unless there is an answer, also if nobody waits for that any
+    /// more: the pool would wait for it without an end.
     ///
     /// # Errors
     /// Those of the server; and the connection counts as lost if it is silent for too long.
@@ -77,12 +79,11 @@ impl Pool {
         sql: Arc<str>,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let mut asked = Asked::on(connection);
+        let mut connection = guard(connection, hang_up);
         let query = sqlx::query_with(AssertSqlSafe(sql), arguments);
-        let answer = self.in_time(query.fetch_all(asked.connection()?)).await?;
-        match &answer {
-            Err(error) if is_lost(error) => hang_up(asked.answered()?),
-            _ => self.give_back(asked.answered()?),
+        let answer = self.in_time(query.fetch_all(&mut **connection)).await?;
+        if !answer.as_ref().is_err_and(is_lost) {
+            self.give_back(ScopeGuard::into_inner(connection));
         }
         answer
     }
@@ -132,33 +133,6 @@ async fn within<T>(patience: Duration, work: impl Future<Output = T>) -> Result<
 /// Drops a connection for good, and makes room for another one at once: to close it in order would wait for the server.
 pub(crate) fn hang_up(connection: PoolConnection<Postgres>) {
     drop(connection.detach());
-}
-
-/// A connection that is hung up unless there was an answer, also if nobody waits for that any more: the pool would wait
-/// for it without an end.
-#[derive(Debug)]
-struct Asked(Option<PoolConnection<Postgres>>);
-
-impl Asked {
-    fn on(connection: PoolConnection<Postgres>) -> Self {
-        Self(Some(connection))
-    }
-
-    fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
-        self.0.as_deref_mut().ok_or(sqlx::Error::WorkerCrashed)
-    }
-
-    fn answered(mut self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.0.take().ok_or(sqlx::Error::WorkerCrashed)
-    }
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if let Some(unanswered) = self.0.take() {
-            hang_up(unanswered);
-        }
-    }
 }
 
 /// What holds in each session. Every query has an index made for it: that the planner is kept from reading whole tables,

@@ -1,9 +1,10 @@
 //! What becomes of the queue when its server is emptied, disturbed, stopped and started.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use nix::sys::signal::{Signal, kill};
 use optio_core::{
+    SystemClock,
     conformance::sample::{self, job, worker},
     error::ErrorKind,
     queue::{Queue, QueueLimits},
@@ -36,6 +37,17 @@ async fn until_back(queue: &RedisQueue) {
         }
     })
     .await;
+}
+
+async fn queue_at(url: &str, options: RedisOptions) -> RedisQueue {
+    let redis = Redis::connect(url, options).await;
+    RedisQueue::new(&redis.expect("the server"), Arc::new(SystemClock))
+}
+
+/// It waits for no answer for longer than a moment.
+async fn impatient_queue_at(url: &str) -> RedisQueue {
+    let moment = Duration::from_millis(200);
+    queue_at(url, RedisOptions::default().with_response_timeout(moment)).await
 }
 
 fn limits() -> QueueLimits {
@@ -228,12 +240,7 @@ async fn a_wait_ends_with_an_error_when_the_server_goes_away() {
 #[tokio::test]
 async fn a_server_that_does_not_answer_holds_nobody_up() {
     let mut server = TestServer::private();
-    let options = RedisOptions::default().with_response_timeout(Duration::from_millis(200));
-    let redis = Redis::connect(&server.url(), options).await;
-    let queue = RedisQueue::new(
-        &redis.expect("the server"),
-        std::sync::Arc::new(optio_core::SystemClock),
-    );
+    let queue = impatient_queue_at(&server.url()).await;
     kill(server.pid(), Signal::SIGSTOP).expect("stop");
     let refused = soon("an error", queue.push(job(1, 1))).await;
     assert_eq!(refused.expect_err("stopped").kind(), ErrorKind::Unavailable);
@@ -247,12 +254,7 @@ async fn a_server_that_does_not_answer_holds_nobody_up() {
 async fn a_connection_that_falls_silent_is_replaced() {
     let server = TestServer::private();
     let way = Way::to(&server.url()).await;
-    let options = RedisOptions::default().with_response_timeout(Duration::from_millis(200));
-    let redis = Redis::connect(way.url(), options).await;
-    let queue = RedisQueue::new(
-        &redis.expect("the server"),
-        std::sync::Arc::new(optio_core::SystemClock),
-    );
+    let queue = impatient_queue_at(way.url()).await;
     for _ in 0..2 {
         until_back(&queue).await;
         way.fall_silent();
@@ -268,11 +270,7 @@ async fn a_connection_that_falls_silent_is_replaced() {
 async fn a_server_that_another_one_has_replaced_is_not_asked_for_long() {
     let (old, new) = (TestServer::private(), TestServer::private());
     let way = Way::to(&old.url()).await;
-    let redis = Redis::connect(way.url(), RedisOptions::default()).await;
-    let queue = RedisQueue::new(
-        &redis.expect("the server"),
-        std::sync::Arc::new(optio_core::SystemClock),
-    );
+    let queue = queue_at(way.url(), RedisOptions::default()).await;
     queue.push(job(1, 1)).await.expect("push");
     order(&old, "REPLICAOF 127.0.0.1 1").await;
     way.lead_to(&new.url());
