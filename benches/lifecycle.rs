@@ -1,7 +1,7 @@
 //! How many no-op tasks per second live their whole life, each step of it durable?
 //!
 //! A life is five commits: created, queued, provisioning, running, completed; each writes the task and a line of its
-//! history. Ours goes through the store's port. The reference shape is how such systems are mostly written: an UPDATE, an
+//! history. Ours goes through the store's port. The peer has the writes of the reference shape (`postgres.rs`): an UPDATE, an
 //! INSERT and two publishes, each awaited by itself. The limit is a plain row committed at the same durability, alone.
 
 use std::{fs::File, io::Write as _, path::Path, sync::Arc, time::Duration};
@@ -87,9 +87,9 @@ async fn main() -> Result<()> {
         );
         report.row(match in_flight {
             1 => row.against("at one plain commit for each step", plain),
-            10 => row.against("reference shape", reference),
+            10 => row.against("writes of the reference shape", reference),
             _ => row
-                .against("reference shape", reference)
+                .against("writes of the reference shape", reference)
                 .target(Target::Value(5_000.0)),
         });
     }
@@ -99,7 +99,7 @@ async fn main() -> Result<()> {
             median(delivered),
             "tasks/s",
         )
-        .against("reference shape", reference),
+        .against("writes of the reference shape", reference),
     );
     // stored with the others: where the disk was busy, so were they
     report.row(Row::rate(

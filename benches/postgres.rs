@@ -1,11 +1,12 @@
 //! How many no-op tasks per second live their whole life on PostgreSQL and Redis, each step of it durable?
 //!
 //! A life is five commits (created, queued, provisioning, running, completed), each of a task and a line of its history;
-//! between them the task is pushed, claimed and completed in the queue. Two peers do the same five steps in the same run
-//! and on the same server: a transaction of its own for each step, as careful systems do, and the reference shape, as such
-//! systems are mostly written: an UPDATE, an INSERT and two publishes, each awaited by itself. That one is here in Rust, for
-//! what the shape costs, and on Node, where such systems mostly run; and with one task at a time too, as one worker does it.
-//! The limit is `pgbench -N`.
+//! between them the task is pushed, claimed and completed in the queue. Peers do the same five steps in the same run and on
+//! the same servers. One has a transaction of its own for each step, as careful systems do. The other is the reference
+//! shape, as such systems on Node are mostly written: each step reads the task, to see whether it may be taken, and is then
+//! an UPDATE, an INSERT and two publishes, each awaited by itself; the queue is BullMQ. Its writes alone, without the reading
+//! and the queue, are there on Node and in Rust, for what the shape costs whatever it runs on. All of them with many tasks at
+//! a time, and the reference shape one by one too, as one worker does it. The limit is `pgbench -N`.
 //!
 //! All of it once where a commit waits for the disk, and once where it does not: there the ratios are those of the work.
 
@@ -44,6 +45,63 @@ const SIZES: [(usize, usize); 4] = [(1, 200), (10, 2_000), (100, 12_000), (500, 
 const OF_PGBENCH: f64 = 8_000.0 / (9_250.0 / STEPS);
 /// How many clients the peers have: more make them slower on few processors.
 const CLIENTS: u32 = 20;
+
+const CAREFUL: &str = "transactions";
+const REFERENCE: &str = "reference shape";
+const REFERENCE_ONE_BY_ONE: &str = "reference shape, one by one";
+const WRITES: &str = "its writes";
+const WRITES_ONE_BY_ONE: &str = "its writes, one by one";
+const WRITES_ON_NODE: &str = "its writes on Node";
+const WRITES_ON_NODE_ONE_BY_ONE: &str = "its writes on Node, one by one";
+const PGBENCH: &str = "pgbench -N / 5";
+
+/// What the program on Node prints, and which peer that is.
+const ON_NODE: [(&str, &str); 4] = [
+    ("whole_together", REFERENCE),
+    ("whole_one_by_one", REFERENCE_ONE_BY_ONE),
+    ("writes_together", WRITES_ON_NODE),
+    ("writes_one_by_one", WRITES_ON_NODE_ONE_BY_ONE),
+];
+
+/// How many times a peer we want to be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Wanted {
+    Nothing,
+    Always(f64),
+    /// Where a commit waits for the disk, which most of the peer's time goes to.
+    OnDisk(f64),
+}
+
+/// What a hundred tasks in flight are held against, one after the other.
+const BESIDE: [(&str, &str, Wanted); 7] = [
+    (
+        ", times one worker of the reference shape",
+        REFERENCE_ONE_BY_ONE,
+        Wanted::OnDisk(30.0),
+    ),
+    (
+        ", times one worker of its writes alone",
+        WRITES_ONE_BY_ONE,
+        Wanted::Nothing,
+    ),
+    (
+        ", times one worker of its writes alone on Node",
+        WRITES_ON_NODE_ONE_BY_ONE,
+        Wanted::Nothing,
+    ),
+    (", times its writes alone", WRITES, Wanted::Nothing),
+    (
+        ", times its writes alone on Node",
+        WRITES_ON_NODE,
+        Wanted::Nothing,
+    ),
+    (
+        ", beside a transaction for each step",
+        CAREFUL,
+        Wanted::Always(2.5),
+    ),
+    (", beside pgbench", PGBENCH, Wanted::OnDisk(OF_PGBENCH)),
+];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -89,83 +147,74 @@ async fn measure(report: &mut Report, syncs: Syncs, name: &str) -> Result<()> {
         .await?;
     let node = NodePeer::install();
     if let Err(error) = &node {
-        report.remark(format!(
-            "the reference shape on Node is left out: {error:#}"
-        ));
+        report.remark(format!("the reference shape is left out: {error:#}"));
     }
     let mut ours: Vec<Vec<f64>> = vec![Vec::new(); SIZES.len()];
-    let (mut careful, mut limit) = (Vec::new(), Vec::new());
-    let (mut reference, mut one_by_one) = (Vec::new(), Vec::new());
-    let (mut node_together, mut node_one_by_one) = (Vec::new(), Vec::new());
+    let mut rates = Rates::default();
     for _ in 0..REPEATS {
         // in turns, so that what else the machine does meets all of them
-        for (rates, (in_flight, tasks)) in ours.iter_mut().zip(SIZES) {
-            rates.push(bench.lives(in_flight, tasks).await?);
+        for (ours, (in_flight, tasks)) in ours.iter_mut().zip(SIZES) {
+            ours.push(bench.lives(in_flight, tasks).await?);
         }
-        careful.push(peer.lives(CLIENTS, Shape::Careful, 1_500).await?);
-        reference.push(peer.lives(CLIENTS, Shape::Reference, 800).await?);
-        one_by_one.push(peer.lives(1, Shape::Reference, 300).await?);
+        rates.add(CAREFUL, peer.lives(CLIENTS, Shape::Careful, 1_500).await?);
+        rates.add(WRITES, peer.lives(CLIENTS, Shape::Writes, 800).await?);
+        let one_by_one = peer.lives(1, Shape::Writes, 300).await?;
+        rates.add(WRITES_ONE_BY_ONE, one_by_one);
         if let Ok(node) = &node {
-            let rates = peer.on_node(node, &postgres, &redis)?;
-            node_together.extend(rates.get("together"));
-            node_one_by_one.extend(rates.get("one_by_one"));
+            let on_node = peer.on_node(node, &postgres, &redis)?;
+            for (name, peer) in ON_NODE {
+                if let Some(rate) = on_node.get(name) {
+                    rates.add(peer, *rate);
+                }
+            }
         }
         if let Some(rate) = pgbench(&postgres, CLIENTS as usize)? {
-            limit.push(rate / STEPS);
+            rates.add(PGBENCH, rate / STEPS);
         }
     }
-    let (careful, reference, one_by_one) = (median(careful), median(reference), median(one_by_one));
-    for (rates, (in_flight, _)) in ours.into_iter().zip(SIZES) {
-        let ours = median(rates);
-        let row = |what: &str| {
-            Row::rate(
-                format!("{name}, {in_flight} in flight{what}"),
-                ours,
-                "tasks/s",
-            )
-        };
-        report.row(match in_flight {
-            100 => row("")
-                .against("reference shape", reference)
-                .target(Target::Value(8_000.0)),
-            _ => row("").against("reference shape", reference),
-        });
+    for (ours, (in_flight, _)) in ours.into_iter().zip(SIZES) {
+        let ours = median(ours);
+        let what = format!("{name}, {in_flight} in flight");
+        let row = |beside: &str| Row::rate(format!("{what}{beside}"), ours, "tasks/s");
+        let first = rates.beside(row(""), REFERENCE);
         if in_flight != 100 {
+            report.row(first);
             continue;
         }
-        // what the target is a multiple of waits for its disk
-        let times = |row: Row| match syncs {
-            Syncs::Disk => row.target(Target::Ratio(30.0)),
-            Syncs::Off => row,
-        };
-        report.row(times(
-            row(", times one worker of that shape")
-                .against("reference shape, one by one", one_by_one),
-        ));
-        if !node_together.is_empty() {
-            report.row(
-                row(", times that shape on Node").against("on Node", median(node_together.clone())),
-            );
-            report.row(times(
-                row(", times one worker of that shape on Node")
-                    .against("on Node, one by one", median(node_one_by_one.clone())),
-            ));
-        }
-        report.row(
-            row(", beside a transaction for each step")
-                .against("transactions", careful)
-                .target(Target::Ratio(2.5)),
-        );
-        if !limit.is_empty() {
-            let row = row(", beside pgbench").against("pgbench -N / 5", median(limit.clone()));
-            report.row(match syncs {
-                Syncs::Disk => row.target(Target::Ratio(OF_PGBENCH)),
-                Syncs::Off => row,
+        report.row(first.target(Target::Value(8_000.0)));
+        for (beside, peer, target) in BESIDE {
+            let wanted = match target {
+                Wanted::Nothing => None,
+                Wanted::Always(times) => Some(Target::Ratio(times)),
+                Wanted::OnDisk(times) => (syncs == Syncs::Disk).then_some(Target::Ratio(times)),
+            };
+            let row = rates.beside(row(beside), peer);
+            report.row(match wanted {
+                Some(target) => row.target(target),
+                None => row,
             });
         }
     }
     bench.store.close().await;
     Ok(())
+}
+
+/// What the peers came to, each more than once.
+#[derive(Debug, Default)]
+struct Rates(HashMap<&'static str, Vec<f64>>);
+
+impl Rates {
+    fn add(&mut self, peer: &'static str, rate: f64) {
+        self.0.entry(peer).or_default().push(rate);
+    }
+
+    /// The row with the peer beside it, if that is on this machine.
+    fn beside(&self, row: Row, peer: &'static str) -> Row {
+        match self.0.get(peer) {
+            Some(rates) => row.against(peer, median(rates.clone())),
+            None => row,
+        }
+    }
 }
 
 /// Ours.
@@ -254,8 +303,8 @@ impl Bench {
 enum Shape {
     /// One transaction for each step.
     Careful,
-    /// Each statement by itself, and two publishes.
-    Reference,
+    /// The writes of the reference shape: each statement by itself, and two publishes.
+    Writes,
 }
 
 #[derive(Debug, Clone)]
@@ -347,7 +396,7 @@ impl Peer {
                 line.execute(&mut *transaction).await?;
                 transaction.commit().await?;
             }
-            Shape::Reference => {
+            Shape::Writes => {
                 write.execute(&self.pool).await?;
                 line.execute(&self.pool).await?;
                 for _ in 0..2 {
