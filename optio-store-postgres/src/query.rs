@@ -206,6 +206,10 @@ fn page_over_repos(state: &str, rest: &[String], ordered: &str) -> String {
 /// The conditions that leave only a few tasks, whatever the others say.
 fn few_tasks(query: &TaskQuery, values: &mut Values) -> Option<String> {
     let mut few = Vec::new();
+    if let Some(ids) = &query.ids {
+        let ids = values.add(Cell::Ids(ids.iter().map(|id| id.as_uuid()).collect()));
+        few.push(format!("id = ANY ({ids})"));
+    }
     if let Some((source, key)) = &query.ticket {
         let source = values.add(Cell::text(source));
         let key = values.add(Cell::text(key));

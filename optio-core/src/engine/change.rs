@@ -126,10 +126,14 @@ impl<'e> Change<'e> {
     /// Writes a task whose state has changed, with all that follows from that.
     pub(crate) fn put(&mut self, task: &Task) {
         self.write(Write::Task(task.clone()));
-        self.follow_up(OutboxMessage::SyncQueue { task: task.id });
+        let state = task.state.name();
+        // while a run is at work its entry stays as it is: it is claimed, or waits to be adopted
+        if !matches!(state, StateName::Provisioning | StateName::Running) {
+            self.follow_up(OutboxMessage::SyncQueue { task: task.id });
+        }
         self.follow_up(OutboxMessage::TaskChanged {
             task: task.id,
-            state: task.state.name(),
+            state,
         });
     }
 

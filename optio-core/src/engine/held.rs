@@ -34,6 +34,8 @@ pub(crate) struct Held {
 struct Known {
     run: Run,
     certainty: Certainty,
+    /// Its task as we have stored it last: mostly nobody else has written it since, and it need not be read again.
+    task: Option<Task>,
 }
 
 /// Whether the store's answer to the last write has come.
@@ -56,6 +58,7 @@ impl Held {
             known: Arc::new(Mutex::new(Known {
                 run,
                 certainty: Certainty::Sure,
+                task: None,
             })),
             lost: CancellationToken::new(),
         }
@@ -180,7 +183,7 @@ impl Held {
             .await
     }
 
-    /// Writes the run together with its task; again with a fresh task as long as somebody else changes that meanwhile.
+    /// Writes the run together with its task; again with a fresh task as long as somebody else has changed that.
     ///
     /// # Errors
     /// As [`update`](Self::update), and those of `edit`.
@@ -199,14 +202,41 @@ impl Held {
     ) -> Result<Task> {
         let mut known = self.known.lock().await;
         self.make_sure(&mut known).await?;
-        let mut task = self.engine.store().task(self.task).await?;
-        let mut next = known.run.clone();
-        let mut change = self.engine.change("worker");
-        edit(&mut next, &mut task, &mut change)?;
-        next.lease = self.engine.new_lease(self.engine.now());
+        // taken: if this fails for whatever reason, the next try reads it again
+        let before = known.task.take();
+        let edited = before.and_then(|task| self.edited(&known.run, task, &edit).ok());
+        let (next, mut task, change) = match edited {
+            Some(edited) => edited,
+            None => {
+                let task = self.engine.store().task(self.task).await?;
+                self.edited(&known.run, task, &edit)?
+            }
+        };
         self.write(change, &mut known, next).await?;
         task.version += 1;
+        known.task = Some(task.clone());
         Ok(task)
+    }
+
+    fn edited(
+        &self,
+        run: &Run,
+        mut task: Task,
+        edit: impl Fn(&mut Run, &mut Task, &mut Change<'_>) -> Result<()>,
+    ) -> Result<(Run, Task, Change<'_>)> {
+        let (mut next, mut change) = (run.clone(), self.engine.change("worker"));
+        edit(&mut next, &mut task, &mut change)?;
+        next.lease = self.engine.new_lease(self.engine.now());
+        Ok((next, task, change))
+    }
+
+    /// The task that ours is a review of.
+    async fn parent(&self) -> Result<Option<TaskId>> {
+        let mut known = self.known.lock().await;
+        if known.task.is_none() {
+            known.task = Some(self.engine.store().task(self.task).await?);
+        }
+        Ok(known.task.as_ref().and_then(Task::parent))
     }
 
     /// Ends the run: its outcome, what it has used, and what follows for its task, in one commit. What it has used is
@@ -220,7 +250,7 @@ impl Held {
         follow: impl Fn(&Run, &mut Task, &mut Change<'_>) -> Result<()> + Sync,
     ) -> Result<()> {
         let attempt = || async {
-            let parent = match self.engine.store().task(self.task).await?.parent() {
+            let parent = match self.parent().await? {
                 Some(parent) => Some(self.engine.store().task(parent).await?),
                 None => None,
             };

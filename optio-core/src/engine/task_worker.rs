@@ -199,7 +199,7 @@ impl Optio {
                 let keeper = self.keep(&claim);
                 let placed = tokio::select! {
                     biased;
-                    placed = self.place_run(&task) => placed,
+                    placed = self.place_run(task) => placed,
                     () = keeper => return None,
                 };
                 match placed {
@@ -327,16 +327,17 @@ impl Optio {
     }
 
     async fn next_step(&self, id: TaskId) -> Result<Step> {
-        let task = match self.store().task(id).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Step::Nothing),
-            task => task?,
-        };
         let live = RunQuery {
             task: Some(id),
             only_live: OnlyLive::Yes,
             ..RunQuery::default()
         };
-        if let Some(run) = self.store().runs(&live).await?.into_iter().next() {
+        let (task, live) = tokio::join!(self.store().task(id), self.store().runs(&live));
+        let task = match task {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Step::Nothing),
+            task => task?,
+        };
+        if let Some(run) = live?.into_iter().next() {
             return Ok(Step::Adopt(run));
         }
         Ok(match &task.state {

@@ -247,6 +247,8 @@ pub struct RemovedLog {
 /// Which tasks are asked for. The default asks for all.
 #[derive(Debug, Clone, Default)]
 pub struct TaskQuery {
+    /// Only these; an id that no task has finds nothing.
+    pub ids: Option<Vec<TaskId>>,
     /// Only those in one of these states; all if empty.
     pub states: Vec<StateName>,
     /// Only those of this repository.

@@ -47,11 +47,12 @@ fn task_queries() -> Vec<TaskQuery> {
     let dead = vec![StateName::Completed, StateName::Failed];
     let mut queries = Vec::new();
     // every combination of conditions but the empty one
-    for bits in 1..(1 << 6) {
+    for bits in 1..(1 << 7) {
         let on = |bit: u32| bits & (1 << bit) != 0;
         for states in [&alive, &dead] {
             for limit in [None, Some(50)] {
                 queries.push(TaskQuery {
+                    ids: on(6).then(|| vec![task, TaskId::generate(&SystemClock)]),
                     states: if on(0) { states.clone() } else { vec![] },
                     repo: on(1).then_some(repo),
                     parent: on(2).then_some(task),

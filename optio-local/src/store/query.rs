@@ -145,6 +145,11 @@ pub(super) fn tasks(query: &TaskQuery) -> Query {
         let of = "IN (SELECT task FROM task_dependencies WHERE depends_on = ?)";
         asked.add("id", of, [Cell::Id(task.as_uuid())]);
     }
+    if let Some(ids) = &query.ids {
+        let marks = vec!["?"; ids.len()].join(", ");
+        let ids = ids.iter().map(|id| Cell::Id(id.as_uuid()));
+        asked.add("id", &format!("IN ({marks})"), ids);
+    }
     let states = |asked: &mut Conditions| {
         if !query.states.is_empty() {
             let marks = vec!["?"; query.states.len()].join(", ");

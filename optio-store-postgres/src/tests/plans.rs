@@ -109,11 +109,12 @@ fn task_queries() -> Vec<TaskQuery> {
     let alive = vec![StateName::Queued, StateName::Running];
     let dead = vec![StateName::Completed, StateName::Failed];
     let mut queries = Vec::new();
-    for bits in 0..(1 << 6) {
+    for bits in 0..(1 << 7) {
         let on = |bit: u32| bits & (1 << bit) != 0;
         for states in [&alive, &dead] {
             for limit in [None, Some(50)] {
                 queries.push(TaskQuery {
+                    ids: on(6).then(|| vec![sample::task_id(1), sample::task_id(2)]),
                     states: if on(0) { states.clone() } else { vec![] },
                     repo: on(1).then(|| sample::repo_id(1)),
                     parent: on(2).then(|| sample::task_id(1)),

@@ -58,6 +58,7 @@ macro_rules! store_conformance {
                 tasks_come_by_age_in_either_order
                 tasks_are_found_by_state
                 tasks_are_found_by_repository_parent_dependency_and_ticket
+                tasks_are_found_by_their_ids
                 tasks_are_paged_in_either_order
                 tasks_are_counted_by_state
 

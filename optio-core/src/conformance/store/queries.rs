@@ -85,6 +85,24 @@ pub async fn tasks_are_found_by_repository_parent_dependency_and_ticket(store: &
     assert_eq!(ask(store, both).await, ids(&[4]));
 }
 
+/// In the order of their ids, not of the asking; one that there is not, or is asked for twice, changes nothing.
+pub async fn tasks_are_found_by_their_ids(store: &Store) {
+    store
+        .put([1, 2, 3].map(|n| Write::Task(sample::task(n))))
+        .await;
+    let these = |wanted: &[u64]| TaskQuery {
+        ids: Some(ids(wanted)),
+        ..TaskQuery::default()
+    };
+    assert_eq!(ask(store, these(&[3, 9, 1, 3])).await, ids(&[1, 3]));
+    assert_eq!(ask(store, these(&[])).await, []);
+    let pending = TaskQuery {
+        states: vec![StateName::Running],
+        ..these(&[1, 2])
+    };
+    assert_eq!(ask(store, pending).await, []);
+}
+
 /// `after` and `limit` follow the order asked for, and count what the query matches.
 pub async fn tasks_are_paged_in_either_order(store: &Store) {
     let mut tasks = [1, 2, 3, 4, 5].map(sample::task);

@@ -31,15 +31,19 @@ pub(crate) enum Placed {
 }
 
 impl Optio {
-    /// Places a queued task.
+    /// Places a queued task that was just read.
     ///
     /// # Errors
     /// A backend failed, or every workspace is full.
-    pub(crate) async fn place_run(&self, task: &Task) -> Result<Placed> {
+    pub(crate) async fn place_run(&self, task: Task) -> Result<Placed> {
         // one after the other here; between processes the commit sees to it that limits are kept
         let _placing = self.inner.placing.lock().await;
-        self.retry_conflicts(|| async {
-            let task = self.store().task(task.id).await?;
+        let (id, mut read) = (task.id, Some(task));
+        let attempt = |read: Option<Task>| async move {
+            let task = match read {
+                Some(task) => task,
+                None => self.store().task(id).await?, // somebody has changed it
+            };
             if task.state.name() != StateName::Queued {
                 return Ok(Placed::Moved);
             }
@@ -68,8 +72,8 @@ impl Optio {
             self.place_in_workspace(task, &repo, &**agent, budget)
                 .await
                 .map(|run| Placed::Run(Box::new(run)))
-        })
-        .await
+        };
+        self.retry_conflicts(|| attempt(read.take())).await
     }
 
     async fn place_in_workspace(
@@ -80,20 +84,13 @@ impl Optio {
         budget: Option<DecisionRecord>,
     ) -> Result<Run> {
         let now = self.now();
-        let workspaces: Vec<Workspace> = self
-            .store()
-            .workspaces()
-            .await?
-            .into_iter()
-            .filter(|workspace| workspace.repo == repo.id)
-            .collect();
-        let live = self
-            .store()
-            .runs(&RunQuery {
-                only_live: OnlyLive::Yes,
-                ..RunQuery::default()
-            })
-            .await?;
+        let all_live = RunQuery {
+            only_live: OnlyLive::Yes,
+            ..RunQuery::default()
+        };
+        let (mut workspaces, live) =
+            tokio::try_join!(self.store().workspaces(), self.store().runs(&all_live))?;
+        workspaces.retain(|workspace| workspace.repo == repo.id);
         // the queue hands out no more than this; unless it was lost, or a worker's slot outlived by its run
         let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
         let here = count(live.iter().filter(|run| run.repo == repo.id).count());

@@ -264,7 +264,8 @@ fn matches(query: &TaskQuery, task: &Task) -> bool {
     let ticket = |(source, key): &(String, String)| {
         (task.ticket.as_ref()).is_some_and(|ticket| ticket.source == *source && ticket.key == *key)
     };
-    (query.states.is_empty() || query.states.contains(&task.state.name()))
+    (query.ids.as_ref()).is_none_or(|ids| ids.contains(&task.id))
+        && (query.states.is_empty() || query.states.contains(&task.state.name()))
         && query.repo.is_none_or(|repo| task.repo == repo)
         && (query.parent).is_none_or(|parent| task.parent() == Some(parent))
         && (query.depends_on).is_none_or(|other| task.depends_on.contains(&other))

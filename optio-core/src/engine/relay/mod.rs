@@ -1,16 +1,16 @@
 //! The relay: delivers what follows from a commit, at least once: to the queue, to whoever listens, to webhooks, to
 //! tickets; and moves on what waited for the task.
 
-use std::time::Duration;
+mod batch;
+
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Optio,
-    task_worker::{Ticked, job},
-};
+use self::batch::{Batch, Outcome};
+use super::{Optio, task_worker::Ticked};
 use crate::{
     clock::later,
     error::{Error, ErrorKind, Result, Retry},
@@ -19,7 +19,7 @@ use crate::{
     store::{Commit, OutboxEntry, OutboxMessage, TaskQuery, Write},
     task::{Completion, StateName, Task, TaskState},
     tickets::TicketOutcome,
-    webhook::WebhookDelivery,
+    webhook::{Webhook, WebhookDelivery},
 };
 
 /// How many entries are taken at once.
@@ -39,13 +39,13 @@ impl Optio {
         if entries.is_empty() {
             return Ok(Ticked::Idle);
         }
+        let batch = self.begin_batch(&entries).await;
         let mut done = Commit::new();
-        for entry in entries {
-            let id = entry.id;
-            done = match self.deliver(&entry).await {
-                Ok(()) => done.with(Write::Delivered(id)),
-                Err(error) => done.with(self.put_off(&entry, &error)),
-            };
+        for entry in &entries {
+            done = done.with(match self.deliver(entry, &batch).await {
+                Ok(()) => Write::Delivered(entry.id),
+                Err(error) => self.put_off(entry, &error),
+            });
         }
         self.store().commit(done).await?;
         Ok(Ticked::Worked)
@@ -91,41 +91,38 @@ impl Optio {
         }
     }
 
-    async fn deliver(&self, entry: &OutboxEntry) -> Result<()> {
-        match &entry.message {
-            OutboxMessage::SyncQueue { task } => self.sync_task(*task).await,
+    async fn deliver(&self, entry: &OutboxEntry, batch: &Batch) -> Outcome {
+        let delivered = match &entry.message {
+            OutboxMessage::SyncQueue { task } => return batch.synced(*task),
             OutboxMessage::TaskChanged { task, state } => {
-                self.task_changed(entry.id, *task, *state).await
+                let (task, webhooks) = (batch.task(*task)?, batch.webhooks()?);
+                self.task_changed(entry.id, task, *state, webhooks).await
             }
             OutboxMessage::Webhook { webhook, body } => {
                 self.send_webhook(entry.id, *webhook, body).await
             }
             OutboxMessage::Ticket { task } => self.report_ticket(*task).await,
             OutboxMessage::WakeAccount { account } => self.wake_account(account).await,
-        }
+        };
+        delivered.map_err(Arc::new)
     }
 
-    /// Makes a task's entry in the queue agree with its state as it is now, not as it was when this was written.
-    async fn sync_task(&self, id: TaskId) -> Result<()> {
-        let task = self.store().task(id).await?;
-        match task.state.name() {
-            StateName::Queued => self.queue().push(job(&task)).await,
-            // a run that lost its worker may be waiting there to be adopted
-            StateName::Provisioning | StateName::Running => Ok(()),
-            _ => self.queue().remove(id).await,
-        }
-    }
-
-    async fn task_changed(&self, entry: OutboxId, id: TaskId, state: StateName) -> Result<()> {
+    async fn task_changed(
+        &self,
+        entry: OutboxId,
+        task: &Task,
+        state: StateName,
+        webhooks: &[Webhook],
+    ) -> Result<()> {
+        let id = task.id;
         self.hint(Hint::Task { task: id }).await;
-        let task = self.store().task(id).await?;
         // a review that has ended moves its parent on, which may be looked after by somebody else
         if let Some(parent) = task.parent()
             && state.is_final()
         {
             self.hint(Hint::Task { task: parent }).await;
         }
-        self.announce(entry, &task, state).await?;
+        self.announce(entry, task, state, webhooks).await?;
         if state.is_final() {
             for waiting in self
                 .store()
@@ -143,16 +140,16 @@ impl Optio {
     }
 
     /// One message for each webhook that wants to hear of this state, and one for the ticket; each is delivered by itself.
-    async fn announce(&self, entry: OutboxId, task: &Task, state: StateName) -> Result<()> {
+    async fn announce(
+        &self,
+        entry: OutboxId,
+        task: &Task,
+        state: StateName,
+        webhooks: &[Webhook],
+    ) -> Result<()> {
         let mut change = self.change("relay");
         let mut any = false;
-        for webhook in self
-            .store()
-            .webhooks()
-            .await?
-            .into_iter()
-            .filter(|webhook| webhook.wants(state))
-        {
+        for webhook in webhooks.iter().filter(|webhook| webhook.wants(state)) {
             let id = derived(entry, &webhook.id.to_string());
             let body = webhook_body(id, task, state);
             let webhook = webhook.id;
