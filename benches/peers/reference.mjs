@@ -45,7 +45,8 @@ async function whole() {
   const id = randomUUID();
   await step(id, "pending", INSERT);
   await goOn(id, "pending", "queued");
-  await queue.add("task", { id }, { removeOnComplete: true });
+  // one entry for each task, by priority: what ours is asked for, too
+  await queue.add("task", { id }, { jobId: id, priority: 100, removeOnComplete: true });
   const job = await worker.getNextJob("token", { block: false }); // this one or another's
   await goOn(job.data.id, "queued", "provisioning");
   await goOn(job.data.id, "provisioning", "running");

@@ -230,13 +230,16 @@ impl Held {
         Ok((next, task, change))
     }
 
-    /// The task that ours is a review of.
-    async fn parent(&self) -> Result<Option<TaskId>> {
+    /// The run's task as far as we know it: somebody else may have changed it since. To write it,
+    /// [`update_with_task`](Self::update_with_task) makes sure.
+    pub(crate) async fn known_task(&self) -> Result<Task> {
         let mut known = self.known.lock().await;
-        if known.task.is_none() {
-            known.task = Some(self.engine.store().task(self.task).await?);
+        if let Some(task) = &known.task {
+            return Ok(task.clone());
         }
-        Ok(known.task.as_ref().and_then(Task::parent))
+        let task = self.engine.store().task(self.task).await?;
+        known.task = Some(task.clone());
+        Ok(task)
     }
 
     /// Ends the run: its outcome, what it has used, and what follows for its task, in one commit. What it has used is
@@ -250,7 +253,7 @@ impl Held {
         follow: impl Fn(&Run, &mut Task, &mut Change<'_>) -> Result<()> + Sync,
     ) -> Result<()> {
         let attempt = || async {
-            let parent = match self.parent().await? {
+            let parent = match self.known_task().await?.parent() {
                 Some(parent) => Some(self.engine.store().task(parent).await?),
                 None => None,
             };

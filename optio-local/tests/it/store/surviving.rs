@@ -1,10 +1,13 @@
 //! What is stored survives: a restart, a crash at any byte, and damage is named.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use optio_core::{
-    ErrorKind,
-    store::{Commit, RunQuery, Store, TaskQuery, Write},
+    ErrorKind, Optio, SystemClock,
+    clock::later,
+    engine::Ticked,
+    memory::{FakeGit, MemoryAgent, MemoryForge, MemoryRuntime},
+    store::{Commit, OutboxMessage, RunQuery, Store, TaskQuery, Write},
     transcript::LogCursor,
 };
 use optio_local::SqliteStore;
@@ -192,4 +195,51 @@ async fn after_a_crash_all_that_was_acknowledged_is_there_and_nothing_by_half() 
         before = now;
     }
     assert!(before >= 40, "only {before} of at least 40 are there");
+}
+
+#[tokio::test]
+async fn a_damaged_task_keeps_no_other_one_from_the_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("optio.db");
+    let clock = Ticking::default();
+    let tasks: Vec<_> = (0..3).map(|_| queued(task(&clock))).collect();
+    let ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
+    let mut commit = Commit::new();
+    for task in tasks {
+        let entry = outbox(&clock, &task);
+        commit = commit.with(Write::Task(task)).with(Write::Outbox(entry));
+    }
+    let store = SqliteStore::open(&path).await.unwrap();
+    store.commit(commit).await.unwrap();
+    store.close().await;
+    let second = format!(
+        "UPDATE tasks SET body = '{{}}' WHERE body LIKE '%{}%'",
+        ids[1]
+    );
+    edit(&path, &second).await;
+
+    let engine = engine_on(SqliteStore::open(&path).await.unwrap());
+    while engine.tick_relay().await.unwrap() == Ticked::Worked {}
+    let waiting = engine.ports().queue.waiting().await.unwrap();
+    let waiting: Vec<_> = waiting.iter().map(|waiting| waiting.job.task).collect();
+    assert_eq!(waiting, [ids[0], ids[2]]);
+    let in_a_minute = later(engine.ports().clock.now(), Duration::from_secs(60));
+    let put_off = engine
+        .store()
+        .claim_outbox(in_a_minute, in_a_minute, 9)
+        .await;
+    let put_off = put_off.unwrap();
+    let owed: Vec<_> = put_off.into_iter().map(|entry| entry.message).collect();
+    assert_eq!(owed, [OutboxMessage::SyncQueue { task: ids[1] }]);
+}
+
+fn engine_on(store: SqliteStore) -> Optio {
+    let git = FakeGit::new();
+    Optio::builder()
+        .store(store)
+        .forge(MemoryForge::new(git.clone(), Arc::new(SystemClock)))
+        .runtime(MemoryRuntime::new(git))
+        .agent(MemoryAgent::new())
+        .build()
+        .unwrap()
 }
