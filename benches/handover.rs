@@ -9,8 +9,8 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use optio_benches::{
-    Backends, Fleet, Latencies, Postgres, Redis, Report, Row, Size, Syncs, Target, Worked, jobs,
-    repo_ids,
+    Backends, Better, Fleet, Latencies, Postgres, Redis, Report, Row, Size, Syncs, Target, Worked,
+    jobs, repo_ids,
 };
 use optio_core::{
     SystemClock,
@@ -79,7 +79,7 @@ async fn main() -> Result<()> {
     for replicas in [1, 3] {
         // a server each, so that nothing of the one is left for the other
         let (postgres, redis) = (Postgres::start(Syncs::Disk)?, Redis::start()?);
-        let mut worked = engines(&postgres, &redis, replicas).await?;
+        let (mut worked, transactions) = engines(&postgres, &redis, replicas).await?;
         for (what, ours, target) in [
             ("freed to claimed, p50", worked.claimed.percentile(0.5), 2.0),
             (
@@ -98,6 +98,8 @@ async fn main() -> Result<()> {
         }
         let what = format!("{replicas} engines, {SLOTS} slots, whole runs");
         report.row(Row::rate(what, worked.rate, "runs/s"));
+        let what = format!("{replicas} engines, {SLOTS} slots, reads and commits of a run");
+        report.row(Row::new(what, transactions, "transactions", Better::Less));
     }
     report.end()
 }
@@ -173,7 +175,8 @@ async fn taken_elsewhere(here: &RedisQueue, there: Arc<RedisQueue>) -> Result<La
     Ok(latencies)
 }
 
-async fn engines(postgres: &Postgres, redis: &Redis, replicas: usize) -> Result<Worked> {
+/// What was seen of whole engines, and how many transactions the database has carried out for each run.
+async fn engines(postgres: &Postgres, redis: &Redis, replicas: usize) -> Result<(Worked, f64)> {
     let mut backends = Vec::new();
     let mut stores: Vec<Arc<PostgresStore>> = Vec::new();
     for _ in 0..replicas {
@@ -191,9 +194,14 @@ async fn engines(postgres: &Postgres, redis: &Redis, replicas: usize) -> Result<
         repos: 10,
         tasks: 1_000,
     };
-    let worked = Fleet::start(backends, size).await?.work().await?;
+    let fleet = Fleet::start(backends, size).await?;
+    let before = postgres.transactions().await?;
+    let worked = fleet.work().await?;
     for store in stores {
         store.close().await;
     }
-    Ok(worked)
+    let since = postgres.transactions().await? - before;
+    #[expect(clippy::cast_precision_loss, reason = "some ten thousand")]
+    let for_each = since as f64 / size.tasks as f64;
+    Ok((worked, for_each))
 }

@@ -112,6 +112,18 @@ impl Postgres {
         Ok(())
     }
 
+    /// How many transactions it has carried out, each read by itself among them; as it says about a second later.
+    ///
+    /// # Errors
+    /// It cannot be connected to.
+    pub async fn transactions(&self) -> Result<i64> {
+        let mut connection = PgConnection::connect(&self.url()).await?;
+        let sql = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+        let count = sqlx::query_scalar(sql).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(count)
+    }
+
     /// The folder of its own programs.
     ///
     /// # Errors
