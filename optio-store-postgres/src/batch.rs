@@ -39,15 +39,17 @@ pub(crate) async fn take_turns(
 /// The number is any that nobody else uses: "opti", and "runs".
 const TAKE_TURNS: &str = "SELECT pg_advisory_xact_lock(1869640809, 1920298611)";
 
-/// What one statement could do for some commits.
+/// What could be done for some commits at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Alone {
-    /// It has stored them.
-    Stored,
+pub(crate) enum AtOnce {
+    /// All of them are carried out.
+    Done,
+    /// There is only one, and it does not fit: it has been told what is in its way. Nothing is done.
+    Refused,
     /// One of them does not fit, and nothing is done.
     Unfit,
-    /// They take more than one.
-    TooFew,
+    /// They take more than one statement.
+    TooMany,
 }
 
 /// Stores commits that all fit by a statement of its own, which needs no transaction around it: nearly every batch.
@@ -58,44 +60,58 @@ pub(crate) async fn by_itself(
     connection: &mut PgConnection,
     mark: Mark,
     jobs: &mut [Job],
-) -> Result<Alone, Failure> {
+) -> Result<AtOnce, Failure> {
     let mut wave = Wave::default();
     for op in jobs.iter().flat_map(|job| &job.steps) {
         if !wave.takes(op) {
-            return Ok(Alone::TooFew);
+            return Ok(AtOnce::TooMany);
         }
         wave.add(op);
     }
     let Some(parts) = wave.shared() else {
-        return Ok(Alone::TooFew);
+        return Ok(AtOnce::TooMany);
     };
     match statement::carry_out_shared(connection, Some(mark), &parts).await {
         Ok(()) => {
             fulfil(jobs);
-            Ok(Alone::Stored)
+            Ok(AtOnce::Done)
         }
         Err(error) if concerns_all(&error) => Err(unanswered(mark, error)),
-        Err(_) => Ok(Alone::Unfit),
+        Err(error) => Ok(refuse(jobs, &error)),
     }
 }
 
-/// Carries out commits that all fit, without the price of a savepoint. False if one of them
-/// does not fit; then the caller rolls back.
+/// Tells a commit that stands alone what is in its way, if the error says so much: nothing need be tried again for that.
+fn refuse(jobs: &mut [Job], error: &sqlx::Error) -> AtOnce {
+    let ([job], Some(unfit)) = (jobs, statement::unfit(error)) else {
+        return AtOnce::Unfit;
+    };
+    let Some(first) = job.steps.iter().find(|op| unfit.contains(&op.kind)) else {
+        return AtOnce::Unfit;
+    };
+    if job.steps.iter().filter(|op| op.kind == first.kind).count() > 1 {
+        return AtOnce::Unfit; // any of them
+    }
+    job.result = Some(Err(first.conflict()));
+    AtOnce::Refused
+}
+
+/// Carries out commits that all fit, without the price of a savepoint. If one of them does not fit, the caller rolls back.
 ///
 /// # Errors
 /// Those that end the whole transaction.
 pub(crate) async fn at_once(
     connection: &mut PgConnection,
     jobs: &mut [Job],
-) -> Result<bool, sqlx::Error> {
+) -> Result<AtOnce, sqlx::Error> {
     match steps(connection, jobs).await {
         Ok(true) => {
             fulfil(jobs);
-            Ok(true)
+            Ok(AtOnce::Done)
         }
-        Ok(false) => Ok(false),
+        Ok(false) => Ok(AtOnce::Unfit),
         Err(error) if concerns_all(&error) => Err(error),
-        Err(_) => Ok(false),
+        Err(error) => Ok(refuse(jobs, &error)),
     }
 }
 

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Postgres, pool::PoolConnection};
 
 use crate::{
-    batch::{self, Alone},
+    batch::{self, AtOnce},
     error::{detail, is_lost, is_passing},
     place::{Fate, Mark, Place},
     pool::{Pool, hang_up},
@@ -148,11 +148,11 @@ async fn store(connection: &mut PgConnection, mark: Mark, jobs: &mut [Job]) -> R
     for job in &mut *jobs {
         job.result = None; // what an earlier try came to
     }
-    let alone = batch::by_itself(connection, mark, jobs).await?;
-    if alone == Alone::Stored {
+    let at_once = batch::by_itself(connection, mark, jobs).await?;
+    if matches!(at_once, AtOnce::Done | AtOnce::Refused) {
         return Ok(());
     }
-    let done = carry_out(connection, mark, alone, jobs).await;
+    let done = carry_out(connection, mark, at_once, jobs).await;
     if done.map_err(Failure::Undone)? {
         transaction::commit(connection, mark).await?;
     }
@@ -163,15 +163,19 @@ async fn store(connection: &mut PgConnection, mark: Mark, jobs: &mut [Job]) -> R
 async fn carry_out(
     connection: &mut PgConnection,
     mark: Mark,
-    alone: Alone,
+    at_once: AtOnce,
     jobs: &mut [Job],
 ) -> Result<bool, sqlx::Error> {
     begin(connection, mark, jobs).await?;
-    if alone == Alone::TooFew {
-        if batch::at_once(connection, jobs).await? {
+    if at_once == AtOnce::TooMany {
+        let done = batch::at_once(connection, jobs).await?;
+        if done == AtOnce::Done {
             return Ok(true);
         }
         run(connection, "ROLLBACK").await?;
+        if done == AtOnce::Refused {
+            return Ok(false);
+        }
         begin(connection, mark, jobs).await?;
     }
     if let [job] = jobs {

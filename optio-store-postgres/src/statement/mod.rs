@@ -21,7 +21,7 @@ use crate::{
     record::Record,
 };
 
-pub(crate) use self::shared::{SHARED, TURN, carry_out_shared, is_shared};
+pub(crate) use self::shared::{SHARED, TURN, carry_out_shared, is_shared, unfit};
 
 /// Whether each row must have found what it looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

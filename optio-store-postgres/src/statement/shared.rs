@@ -80,9 +80,19 @@ pub(crate) async fn carry_out_shared(
     done.map(|_| ())
 }
 
-/// What the server is asked to take for a number, so that it refuses.
-const UNFIT: &str =
-    "a commit of optio met a row that somebody else has changed: it is carried out otherwise";
+/// What the server is asked to take for a number, so that it refuses: this, and which kind did not fit.
+const UNFIT: &str = ", but a commit of optio met a row that somebody else has changed: ";
+
+/// The kinds whose steps did not find what they look for, if that is what the error says.
+pub(crate) fn unfit(error: &sqlx::Error) -> Option<Vec<Kind>> {
+    let message = error.as_database_error()?.message();
+    let kinds = message.split(UNFIT).skip(1).map(|told| {
+        let told = told.split_once(';')?.0;
+        SHARED.into_iter().find(|kind| told == format!("{kind:?}"))
+    });
+    let kinds: Vec<Kind> = kinds.collect::<Option<_>>()?;
+    (!kinds.is_empty()).then_some(kinds)
+}
 
 fn is_counted(kind: Kind) -> bool {
     STATEMENTS[kind as usize].expect == Expect::All
@@ -101,10 +111,13 @@ fn text(choice: Choice, marked: bool) -> Arc<str> {
 
 /// The statements of these kinds as parts of one, which fails unless each has found as many rows as it should.
 fn together(kinds: &[Kind], marked: bool) -> Arc<str> {
-    let (mut parts, mut fits, mut given) = (Vec::new(), vec!["true".to_owned()], 0);
+    let (mut parts, mut told, mut given) = (Vec::new(), vec!["'1'".to_owned()], 0);
+    let unless =
+        |fits: String, kind: String| format!("CASE WHEN {fits} THEN '' ELSE '{UNFIT}{kind};' END");
     if marked {
         parts.push("mark AS (UPDATE writers SET batch = $2 WHERE id = $1 RETURNING 1)".to_owned());
-        fits.push("(SELECT count(*) FROM mark) = 1".to_owned());
+        let fits = "(SELECT count(*) FROM mark) = 1".to_owned();
+        told.push(unless(fits, "its own mark".to_owned()));
         given = 2;
     }
     for (n, kind) in kinds.iter().enumerate() {
@@ -119,14 +132,15 @@ fn together(kinds: &[Kind], marked: bool) -> Arc<str> {
                 " RETURNING 1"
             };
             parts.push(format!("part{n} AS ({sql}{found})"));
-            fits.push(format!("(SELECT count(*) FROM part{n}) = ${given}"));
+            let fits = format!("(SELECT count(*) FROM part{n}) = ${given}");
+            told.push(unless(fits, format!("{kind:?}")));
         } else {
             parts.push(format!("part{n} AS ({sql})"));
         }
     }
-    let (parts, fits) = (parts.join(", "), fits.join(" AND "));
     // SQL has no shorter way to fail, and the server's log may show why it does
-    format!("WITH {parts} SELECT (CASE WHEN {fits} THEN '1' ELSE '{UNFIT}' END)::text::int").into()
+    let (parts, told) = (parts.join(", "), told.join(", "));
+    format!("WITH {parts} SELECT concat({told})::int").into()
 }
 
 /// The same statement with the numbers of its values behind those of others.

@@ -6,11 +6,17 @@ use optio_core::{
     ErrorKind, Result,
     conformance::sample,
     store::{Commit, Sharing, Store, Write},
+    task::Task,
+    workspace::Workspace,
 };
 use tokio::task::JoinSet;
 
 use super::server::Database;
-use crate::{PostgresOptions, PostgresStore};
+use crate::{
+    PostgresOptions, PostgresStore,
+    op::{self, Kind},
+    statement::{SHARED, carry_out_shared, unfit},
+};
 
 /// How many succeeded; the others must have met a conflict.
 fn winners(results: Vec<Result<()>>) -> usize {
@@ -189,4 +195,30 @@ async fn replicas_that_start_at_once_migrate_once() {
         .await
         .unwrap();
     assert_eq!(applied, crate::schema::newest());
+}
+
+/// Otherwise it is carried out once more for that alone, and placing a run keeps others from it meanwhile.
+#[tokio::test]
+async fn a_commit_that_stands_alone_learns_from_one_statement_what_is_in_its_way() {
+    let database = Database::create().await;
+    let store = database.store().await;
+    let (task, workspace) = (sample::task(1), sample::workspace(1));
+    let first = Commit::new().with(Write::Task(task.clone()));
+    let first = first.with(Write::Workspace(workspace.clone()));
+    store.commit(first).await.unwrap();
+
+    let changed = Workspace {
+        version: 7,
+        ..workspace
+    };
+    let task = Task { version: 1, ..task };
+    let commit = Commit::new().with(Write::Task(task));
+    let steps = op::plan(commit.with(Write::Workspace(changed))).unwrap();
+    let parts = SHARED.map(|kind| steps.iter().filter(|op| op.kind == kind).collect());
+    let mut connection = database.connection().await;
+    let carried_out = carry_out_shared(&mut connection, None, &parts).await;
+    let unfit = unfit(&carried_out.unwrap_err());
+    assert_eq!(unfit, Some(vec![Kind::Workspace]));
+    let stored = store.task(sample::task_id(1)).await.unwrap();
+    assert_eq!(stored.version, 1, "nothing of it is done");
 }
