@@ -69,7 +69,9 @@ impl Optio {
             {
                 return Ok(Placed::Later(at));
             }
-            self.place_in_workspace(task, &repo, &**agent, budget).await
+            self.place_in_workspace(task, &repo, &**agent, budget)
+                .await
+                .map(|run| Placed::Run(Box::new(run)))
         };
         self.retry_conflicts(|| attempt(read.take())).await
     }
@@ -80,7 +82,7 @@ impl Optio {
         repo: &Repo,
         agent: &dyn Agent,
         budget: Option<DecisionRecord>,
-    ) -> Result<Placed> {
+    ) -> Result<Run> {
         let now = self.now();
         let all_live = RunQuery {
             only_live: OnlyLive::Yes,
@@ -89,10 +91,6 @@ impl Optio {
         let (mut workspaces, live) =
             tokio::try_join!(self.store().workspaces(), self.store().runs(&all_live))?;
         workspaces.retain(|workspace| workspace.repo == repo.id);
-        // it was queued again while its last run had not ended, since we looked: that one is adopted first
-        if live.iter().any(|run| run.task == task.id) {
-            return Ok(Placed::Later(now));
-        }
         // the queue hands out no more than this; unless it was lost, or a worker's slot outlived by its run
         let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
         let here = count(live.iter().filter(|run| run.repo == repo.id).count());
@@ -197,7 +195,7 @@ impl Optio {
         }
         change.commit().await?;
         tracing::info!(task = %task.id, run = %run.id, workspace = %run.workspace, kind = %run.kind, "run placed");
-        Ok(Placed::Run(Box::new(run)))
+        Ok(run)
     }
 
     /// What the earlier runs of a task say that their session had used in all.

@@ -95,7 +95,8 @@ impl Optio {
 
     /// The task is running, if it is still about this run and was not before.
     pub(super) async fn mark_started(&self, held: &Held) -> Result<(), Trouble> {
-        let (task, id) = (held.known_task().await?, held.id());
+        let task = self.store().task(held.task()).await?;
+        let id = held.id();
         if !matches!(task.state, TaskState::Provisioning { run, .. } if run == id) {
             return Ok(());
         }
