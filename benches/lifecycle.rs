@@ -187,7 +187,7 @@ async fn relay(store: Arc<SqliteStore>, written: CancellationToken) -> Result<()
     }
 }
 
-/// The reference shape: each statement a transaction of its own, each publish awaited.
+/// The writes of the reference shape: each statement a transaction of its own, each publish awaited.
 async fn reference_lives(
     path: &Path,
     template: &Template,

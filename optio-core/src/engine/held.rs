@@ -230,9 +230,8 @@ impl Held {
         Ok((next, task, change))
     }
 
-    /// The run's task as far as we know it: somebody else may have changed it since. To write it,
-    /// [`update_with_task`](Self::update_with_task) makes sure.
-    pub(crate) async fn known_task(&self) -> Result<Task> {
+    /// The run's task as far as we know it: somebody else may have changed it since, which the next write finds out.
+    async fn known_task(&self) -> Result<Task> {
         let mut known = self.known.lock().await;
         if let Some(task) = &known.task {
             return Ok(task.clone());
