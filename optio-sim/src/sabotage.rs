@@ -7,6 +7,7 @@ use bytes::Bytes;
 use optio_core::{
     Result, Timestamp,
     account::Pause,
+    clock::Clock,
     failure::ExitStatus,
     forge::{Forge, GitCredentials, MergeRequest, NewPullRequest, RepositoryFacts},
     id::{RepoId, RunId, TaskId, WorkspaceId},
@@ -32,7 +33,8 @@ use optio_core::{
 pub enum Sabotage {
     /// The store does not look at the epoch of who writes about a run.
     NoFence,
-    /// The slot of a run is released before the run has ended, and whoever takes it does not look for a live run.
+    /// The slot of a run is released before the run has ended, and whoever takes it finds no live run of a task that is
+    /// queued again.
     SecondRun,
     /// Work is said to be saved and is not.
     NoRescue,
@@ -57,6 +59,7 @@ impl Sabotage {
 #[derive(Debug)]
 pub(crate) struct SabotagedStore {
     pub(crate) inner: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sabotage: Sabotage,
 }
 
@@ -77,11 +80,18 @@ impl Store for SabotagedStore {
     }
 
     async fn runs(&self, query: &RunQuery) -> Result<Vec<Run>> {
-        let of_task = query.task.is_some() && query.only_live == OnlyLive::Yes;
-        if self.sabotage == Sabotage::SecondRun && of_task {
-            return Ok(Vec::new());
+        let mut runs = self.inner.runs(query).await?;
+        if self.sabotage == Sabotage::SecondRun && query.only_live == OnlyLive::Yes {
+            let queued = self
+                .inner
+                .tasks(&TaskQuery::in_states([StateName::Queued]))
+                .await?;
+            let queued: Vec<TaskId> = queued.iter().map(|task| task.id).collect();
+            let now = self.clock.now();
+            // those whose worker is gone stay in sight: they have to be adopted, or nothing ever ends
+            runs.retain(|run| run.lease.until <= now || !queued.contains(&run.task));
         }
-        self.inner.runs(query).await
+        Ok(runs)
     }
 
     fn sharing(&self) -> Sharing {

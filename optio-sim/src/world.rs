@@ -230,6 +230,7 @@ fn watched(ports: Ports, ledger: &Arc<Ledger>, sabotage: Option<Sabotage>) -> Po
         // below whoever watches: the store itself is broken
         store = Arc::new(SabotagedStore {
             inner: store,
+            clock: Arc::clone(&ports.clock),
             sabotage: Sabotage::NoFence,
         });
     }
@@ -240,6 +241,7 @@ fn watched(ports: Ports, ledger: &Arc<Ledger>, sabotage: Option<Sabotage>) -> Po
     if let Some(sabotage @ (Sabotage::SecondRun | Sabotage::EarlyRemoval)) = sabotage {
         store = Arc::new(SabotagedStore {
             inner: store,
+            clock: Arc::clone(&ports.clock),
             sabotage,
         });
     }

@@ -69,9 +69,7 @@ impl Optio {
             {
                 return Ok(Placed::Later(at));
             }
-            self.place_in_workspace(task, &repo, &**agent, budget)
-                .await
-                .map(|run| Placed::Run(Box::new(run)))
+            self.place_in_workspace(task, &repo, &**agent, budget).await
         };
         self.retry_conflicts(|| attempt(read.take())).await
     }
@@ -82,7 +80,7 @@ impl Optio {
         repo: &Repo,
         agent: &dyn Agent,
         budget: Option<DecisionRecord>,
-    ) -> Result<Run> {
+    ) -> Result<Placed> {
         let now = self.now();
         let all_live = RunQuery {
             only_live: OnlyLive::Yes,
@@ -91,6 +89,10 @@ impl Optio {
         let (mut workspaces, live) =
             tokio::try_join!(self.store().workspaces(), self.store().runs(&all_live))?;
         workspaces.retain(|workspace| workspace.repo == repo.id);
+        // it was queued again while its last run had not ended, since we looked: that one is adopted first
+        if live.iter().any(|run| run.task == task.id) {
+            return Ok(Placed::Later(now));
+        }
         // the queue hands out no more than this; unless it was lost, or a worker's slot outlived by its run
         let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
         let here = count(live.iter().filter(|run| run.repo == repo.id).count());
@@ -195,7 +197,7 @@ impl Optio {
         }
         change.commit().await?;
         tracing::info!(task = %task.id, run = %run.id, workspace = %run.workspace, kind = %run.kind, "run placed");
-        Ok(run)
+        Ok(Placed::Run(Box::new(run)))
     }
 
     /// What the earlier runs of a task say that their session had used in all.
@@ -296,5 +298,50 @@ impl Optio {
         change.apply(&mut task, TaskEvent::Failed { failure }, because)?;
         change.put(&task);
         change.commit().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        NewTask,
+        memory::{FakeGit, MemoryAgent, MemoryForge, MemoryRuntime, TokioClock},
+        repo::RepoSettings,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_was_queued_again_since_we_looked_gets_no_second_run_beside_its_first() {
+        let git = FakeGit::new();
+        let url = "https://memory.test/acme/shop".parse().unwrap();
+        git.add_remote(&url, "main", &[("README.md", "# A shop\n")]);
+        let engine = Optio::builder()
+            .clock(TokioClock::new())
+            .runtime(MemoryRuntime::new(git.clone()))
+            .agent(MemoryAgent::new())
+            .forge(MemoryForge::new(git, Arc::new(TokioClock::new())))
+            .build()
+            .unwrap();
+        let repo = engine.add_repo(url, RepoSettings::default()).await.unwrap();
+        let task = engine.submit(NewTask::new(repo.id, "Add a cart")).await;
+        // a worker reads the task and freezes
+        let seen = engine.store().task(task.unwrap().id).await.unwrap();
+
+        // meanwhile another one places it and dies, and a person begins the task anew
+        let placed = engine.place_run(seen.clone()).await.unwrap();
+        assert!(matches!(placed, Placed::Run(_)), "{placed:?}");
+        engine.cancel(seen.id).await.unwrap();
+        engine.retry(seen.id).await.unwrap();
+
+        // the first one goes on
+        let late = engine.place_run(seen.clone()).await.unwrap();
+        assert!(matches!(late, Placed::Later(_)), "{late:?}");
+        let runs = RunQuery {
+            task: Some(seen.id),
+            ..RunQuery::default()
+        };
+        assert_eq!(engine.store().runs(&runs).await.unwrap().len(), 1);
     }
 }

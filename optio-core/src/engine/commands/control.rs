@@ -52,7 +52,8 @@ impl Optio {
         Ok(task)
     }
 
-    /// Tries a failed or cancelled task again, from a clean worktree; or a task that needs a person's attention, where it stands.
+    /// Tries a failed or cancelled task again, from a clean worktree; or a task that needs a person's attention, where it
+    /// stands.
     ///
     /// # Errors
     /// It is in another state, or does not exist.
@@ -61,15 +62,30 @@ impl Optio {
             let mut task = self.store().task(id).await?;
             let mut change = self.change("api");
             let briefing = match &task.state {
-                TaskState::Failed { failure, .. } => Briefing { previous_attempt: Some(failure.to_string()), ..Briefing::default() },
+                TaskState::Failed { failure, .. } => Briefing {
+                    previous_attempt: Some(failure.to_string()),
+                    ..Briefing::default()
+                },
                 _ => Briefing::default(),
             };
             match task.state.name() {
                 StateName::Failed | StateName::Cancelled => {
-                    let kind = if task.parent().is_some() { RunKind::Review } else if task.runs == 0 { RunKind::First } else { RunKind::Retry };
+                    let kind = if task.parent().is_some() {
+                        RunKind::Review
+                    } else if task.runs == 0 {
+                        RunKind::First
+                    } else {
+                        RunKind::Retry
+                    };
                     let seen = self.seen_dependencies(&task).await?;
                     let event = match seen.decide() {
-                        DependencyVerdict::Ready => TaskEvent::Retried { next: NextRun { kind, cause: None, briefing } },
+                        DependencyVerdict::Ready => TaskEvent::Retried {
+                            next: NextRun {
+                                kind,
+                                cause: None,
+                                briefing,
+                            },
+                        },
                         _ => TaskEvent::Blocked,
                     };
                     task.handled.clear();
@@ -83,7 +99,13 @@ impl Optio {
                     change.apply(&mut task, TaskEvent::Watched, "retried")?;
                 }
                 state => {
-                    return Err(Error::invalid("optio", format!("{id} is {state}: only a failed, cancelled or needs_attention task can be retried")));
+                    return Err(Error::invalid(
+                        "optio",
+                        format!(
+                            "{id} is {state}: only a failed, cancelled or needs_attention \
+                             task can be retried"
+                        ),
+                    ));
                 }
             }
             change.put(&task);
