@@ -79,15 +79,17 @@ async fn main() -> Result<()> {
     drop(postgres);
     throughput(&mut report, &measured);
     for count in [10_000, 100_000] {
-        let (mut claims, listed, compared) = with_waiting(&server, count).await?;
+        let mut cost = with_waiting(&server, count).await?;
         for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
             let what = format!("claim, {count} waiting, {name}");
-            report.row(Row::millis(what, claims.percentile(share)));
+            report.row(Row::millis(what, cost.claims.percentile(share)));
         }
+        let what = format!("the place of one of {count}, with the reason why");
+        report.row(Row::millis(what, cost.positions.percentile(0.5)));
         let what = format!("all of {count} compared with the store's");
-        report.row(Row::millis(what, compared));
+        report.row(Row::millis(what, cost.compared));
         let what = format!("all of {count} listed with the reasons why");
-        report.row(Row::millis(what, listed));
+        report.row(Row::millis(what, cost.listed));
     }
     report.end()
 }
@@ -242,9 +244,16 @@ async fn enqueued_at_once(queue: &RedisQueue, tasks: usize) -> Result<f64> {
     Ok(per_second(tasks, start.elapsed()))
 }
 
-/// Claims with every slot but one taken; what ended is pushed again, so that as many wait all the time. And how many
-/// milliseconds it takes to list all that waits, and to compare it with the store's.
-async fn with_waiting(server: &Redis, count: usize) -> Result<(Latencies, f64, f64)> {
+/// What is asked of a queue in which much waits. What has no distribution is in milliseconds.
+struct Cost {
+    claims: Latencies,
+    positions: Latencies,
+    listed: f64,
+    compared: f64,
+}
+
+/// Claims with every slot but one taken; what ended is pushed again, so that as many wait all the time.
+async fn with_waiting(server: &Redis, count: usize) -> Result<Cost> {
     let queue = fresh(server, 100, 2).await?;
     let entries: Vec<Job> = jobs(&repo_ids(REPOS), count).await?;
     let ids: Vec<TaskId> = entries.iter().map(|job| job.task).collect();
@@ -254,7 +263,7 @@ async fn with_waiting(server: &Redis, count: usize) -> Result<(Latencies, f64, f
     while let Some(claim) = queue.claim(&worker, LEASE).await? {
         held.push_back(claim);
     }
-    let mut latencies = Latencies::default();
+    let mut claims = Latencies::default();
     for _ in 0..5_000 {
         let claim = held.pop_front().context("nothing is claimed")?;
         let job = claim.job().clone();
@@ -262,8 +271,14 @@ async fn with_waiting(server: &Redis, count: usize) -> Result<(Latencies, f64, f
         queue.push(job).await?;
         let start = Instant::now();
         let claim = queue.claim(&worker, LEASE).await?;
-        latencies.add(start.elapsed());
+        claims.add(start.elapsed());
         held.push_back(claim.context("a slot is free and nothing was claimed")?);
+    }
+    let mut positions = Latencies::default();
+    for id in ids.iter().step_by(count / 500) {
+        let start = Instant::now();
+        queue.position(*id).await?;
+        positions.add(start.elapsed());
     }
     let start = Instant::now();
     ensure!(
@@ -276,9 +291,10 @@ async fn with_waiting(server: &Redis, count: usize) -> Result<(Latencies, f64, f
         ensure!(queue.missing(ids).await?.is_empty(), "entries were lost");
     }
     let compared = start.elapsed();
-    Ok((
-        latencies,
-        listed.as_secs_f64() * 1e3,
-        compared.as_secs_f64() * 1e3,
-    ))
+    Ok(Cost {
+        claims,
+        positions,
+        listed: listed.as_secs_f64() * 1e3,
+        compared: compared.as_secs_f64() * 1e3,
+    })
 }

@@ -9,7 +9,6 @@ use crate::{
     error::Result,
     event_bus::{Hint, Subscription},
     id::TaskId,
-    queue::Waiting,
     reconcile::{Action, PrSnapshot, reconcile_pull_request},
     scheduling::WaitReason,
     store::{OnlyLive, RunQuery},
@@ -67,16 +66,13 @@ impl Optio {
             },
             TaskState::Queued { hold, .. } => {
                 let paused = self.held_by_account(&task).await?;
-                let waiting = self.queue().waiting().await?;
-                let place = waiting.iter().position(|entry| entry.job.task == id);
-                let entry: Option<&Waiting> = place.and_then(|place| waiting.get(place));
-                why.position = place.map(|place| place + 1);
-                let by_account = paused.as_ref().map(Held::reason);
-                why.reason = by_account.or_else(|| entry.map(|entry| entry.why.clone()));
-                let reason = entry.map_or_else(
-                    || "a worker is taking it".to_owned(),
-                    |entry| entry.why.to_string(),
-                );
+                let position = self.queue().position(id).await?;
+                why.position = position.as_ref().map(|position| position.place);
+                let by_queue = position.map(|position| position.waiting.why);
+                let reason = by_queue
+                    .as_ref()
+                    .map_or_else(|| "a worker is taking it".to_owned(), ToString::to_string);
+                why.reason = paused.as_ref().map(Held::reason).or(by_queue);
                 match (paused, hold) {
                     (Some(paused), _) => paused.to_string(),
                     (None, Some(hold)) => format!("{reason}: {hold}"),

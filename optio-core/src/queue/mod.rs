@@ -92,6 +92,15 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
     /// Everything that waits, in the order in which it would be handed out, each with the reason why it waits.
     async fn waiting(&self) -> Result<Vec<Waiting>>;
 
+    /// Where one task stands in [`waiting`](Self::waiting); none if it does not wait. Backends that are shared should not
+    /// read everything for it.
+    async fn position(&self, task: TaskId) -> Result<Option<Position>> {
+        let waiting = self.waiting().await?.into_iter();
+        let mut numbered = (1..).zip(waiting);
+        let found = numbered.find(|(_, waiting)| waiting.job.task == task);
+        Ok(found.map(|(place, waiting)| Position { place, waiting }))
+    }
+
     /// The tasks that are claimed and by whom.
     async fn claimed(&self) -> Result<Vec<(TaskId, WorkerId)>>;
 
@@ -195,6 +204,15 @@ pub struct Waiting {
     pub job: Job,
     /// Why it is not at work.
     pub why: WaitReason,
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Its place in the order in which entries are handed out, from 1.
+    pub place: usize,
+    /// The entry, and why it waits.
+    pub waiting: Waiting,
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use optio_core::{
     clock::{Timestamp, elapsed},
     error::{Error, Result},
     id::TaskId,
-    queue::{Claim, Job, Waiting},
-    scheduling::{WaitReason, rank},
+    queue::{Claim, Job, Position, Waiting},
+    scheduling::{Rank, WaitReason, rank},
 };
 use redis::ScriptInvocation;
 
@@ -108,7 +108,7 @@ pub(super) type Seen = (
 
 /// Everything that waits, what is due first, by rank; then what has to wait, by its moment. With the reasons.
 pub(super) fn waiting(seen: &Seen) -> Result<Vec<Waiting>> {
-    let (now, total, global, per_repo, entries, counts, held) = seen;
+    let (now, claims, global, per_repo, entries, counts, held) = seen;
     let counts: HashMap<&str, (u32, Option<u32>)> = counts
         .iter()
         .map(|(repo, working, limit)| (repo.as_str(), (*working, limit.parse().ok())))
@@ -118,23 +118,78 @@ pub(super) fn waiting(seen: &Seen) -> Result<Vec<Waiting>> {
         let (due, job) = parts(entry)?;
         let of_repo = counts.get(job.repo.to_string().as_str());
         let (working, limit) = of_repo.copied().unwrap_or_default();
-        let limit = limit.unwrap_or(*per_repo);
-        let why = match job.not_before {
-            Some(until) if due > *now => WaitReason::NotBefore { until },
-            _ if held.contains(task) => WaitReason::OwnRun,
-            _ if total >= global => WaitReason::GlobalLimit {
-                at_work: *total,
-                limit: *global,
+        let slots = Slots {
+            all: (*claims, *global),
+            of_repo: (working, limit.unwrap_or(*per_repo)),
+        };
+        let why = slots.why(&job, due > *now, held.contains(task));
+        waiting.push((due, Waiting { job, why }));
+    }
+    waiting.sort_by_key(|(due, Waiting { job, .. })| order(*due, job, *now));
+    Ok(waiting.into_iter().map(|(_, waiting)| waiting).collect())
+}
+
+/// What `position.lua` answers about an entry.
+pub(super) type Found = (
+    i64,
+    u32,
+    u32,
+    u32,
+    String,
+    u32,
+    String,
+    bool,
+    usize,
+    Vec<String>,
+);
+
+/// Where an entry stands among all that [`waiting`] lists.
+pub(super) fn position(found: &Found) -> Result<Position> {
+    let (now, claims, global, per_repo, entry, working, limit, held, before, beside) = found;
+    let (due, job) = parts(entry)?;
+    let ours = order(due, &job, *now);
+    let mut place = before + 1;
+    for other in beside {
+        let (due, job) = parts(other)?;
+        place += usize::from(order(due, &job, *now) < ours);
+    }
+    let slots = Slots {
+        all: (*claims, *global),
+        of_repo: (*working, limit.parse().unwrap_or(*per_repo)),
+    };
+    let why = slots.why(&job, due > *now, *held);
+    Ok(Position {
+        place,
+        waiting: Waiting { job, why },
+    })
+}
+
+/// What is due goes by rank, the rest after it by its moment.
+fn order(due: i64, job: &Job, now: i64) -> (i64, Rank) {
+    (due.max(now), rank(job.priority, job.since, job.task))
+}
+
+/// How many slots are taken, and how many there are.
+struct Slots {
+    all: (u32, u32),
+    of_repo: (u32, u32),
+}
+
+impl Slots {
+    /// Why an entry waits.
+    fn why(&self, job: &Job, delayed: bool, behind_its_claim: bool) -> WaitReason {
+        match job.not_before {
+            Some(until) if delayed => WaitReason::NotBefore { until },
+            _ if behind_its_claim => WaitReason::OwnRun,
+            _ if self.all.0 >= self.all.1 => WaitReason::GlobalLimit {
+                at_work: self.all.0,
+                limit: self.all.1,
             },
-            _ if working >= limit => WaitReason::RepoLimit {
-                at_work: working,
-                limit,
+            _ if self.of_repo.0 >= self.of_repo.1 => WaitReason::RepoLimit {
+                at_work: self.of_repo.0,
+                limit: self.of_repo.1,
             },
             _ => WaitReason::Ready,
-        };
-        waiting.push((due.max(*now), Waiting { job, why }));
+        }
     }
-    waiting
-        .sort_by_key(|(due, Waiting { job, .. })| (*due, rank(job.priority, job.since, job.task)));
-    Ok(waiting.into_iter().map(|(_, waiting)| waiting).collect())
 }

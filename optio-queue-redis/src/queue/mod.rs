@@ -33,7 +33,7 @@ use optio_core::{
     clock::{Clock, Timestamp},
     error::{Error, ErrorKind, Result},
     id::TaskId,
-    queue::{Claim, Job, Queue, QueueLimits, Waiting},
+    queue::{Claim, Job, Position, Queue, QueueLimits, Waiting},
     run::WorkerId,
 };
 use redis::{Script, ScriptInvocation};
@@ -327,6 +327,14 @@ impl Queue for RedisQueue {
     async fn waiting(&self) -> Result<Vec<Waiting>> {
         let script = self.script(&scripts::WAITING);
         entry::waiting(&self.redis.run_again(&script).await?)
+    }
+
+    /// Reads what stands at the same place, and counts the rest: a few steps for each repository.
+    async fn position(&self, task: TaskId) -> Result<Option<Position>> {
+        let mut script = self.script(&scripts::POSITION);
+        script.arg(task.to_string());
+        let found: Option<entry::Found> = self.redis.run_again(&script).await?;
+        found.as_ref().map(entry::position).transpose()
     }
 
     async fn claimed(&self) -> Result<Vec<(TaskId, WorkerId)>> {

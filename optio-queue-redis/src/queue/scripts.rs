@@ -20,6 +20,7 @@ scripts! {
     LIMIT = "limit.lua"
     LOOK = "look.lua"
     MISSING = "missing.lua"
+    POSITION = "position.lua"
     REMOVE = "remove.lua"
     REPRIORITISE = "reprioritise.lua"
     WAITING = "waiting.lua"

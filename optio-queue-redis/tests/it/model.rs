@@ -9,7 +9,7 @@ use optio_core::{
     clock::later,
     conformance::sample,
     id::RepoId,
-    queue::{Claim, Job, Queue, QueueLimits},
+    queue::{Claim, Job, Position, Queue, QueueLimits},
     scheduling::{WaitReason, rank},
 };
 use optio_queue_redis::RedisQueue;
@@ -294,6 +294,11 @@ async fn agree(queue: &RedisQueue, model: &Model) {
     let mut shown: Vec<_> = waiting.iter().map(|waiting| waiting.job.clone()).collect();
     shown.sort_by_key(|job| job.task);
     assert_eq!(shown, model.waiting.values().cloned().collect::<Vec<_>>());
+    for (place, waiting) in (1..).zip(waiting.clone()) {
+        let found = queue.position(waiting.job.task).await;
+        let expected = Position { place, waiting };
+        assert_eq!(found.expect("the queue"), Some(expected));
+    }
     let claimed = queue.claimed().await.expect("the queue");
     let claimed: Vec<_> = claimed.into_iter().map(|(task, _)| task).collect();
     let held: Vec<_> = model.held.values().map(|held| held.job.task).collect();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{LEASE, Queue, SHORT, outlast_short, tasks};
 use crate::{
     conformance::sample::{self, job},
-    queue::Job,
+    queue::{Job, Position},
     scheduling::{AGING_STEP, WaitReason},
 };
 
@@ -246,6 +246,55 @@ pub async fn what_is_listed_changes_nothing(queue: &Queue) {
     let claim = queue.claim_for("a", Duration::from_secs(60)).await;
     assert!(claim.is_some());
     assert_eq!(reasons(queue).await, []);
+}
+
+/// One entry by itself stands where the list has it.
+pub async fn an_entry_stands_where_it_is_listed(queue: &Queue) {
+    queue.limit(3, 2).await;
+    for (n, repo) in [(1, 1), (2, 1), (3, 2)] {
+        queue.push(job(n, repo)).await;
+        let _at_work = queue.take("a").await;
+    }
+    let (soon, later) = (queue.moment_in(LEASE), queue.moment_in(LEASE * 2));
+    // behind their own claims, one of them with a delay
+    queue.push(job(2, 1)).await;
+    let delayed = |until| {
+        move |job| Job {
+            not_before: Some(until),
+            ..job
+        }
+    };
+    queue.push(delayed(soon)(job(3, 2))).await;
+    // at the same moments, and with the same ranks but for their ids
+    for n in [9, 4, 6, 5, 8, 7] {
+        queue.push(job(n, n % 3)).await;
+        queue.push(delayed(soon)(job(n + 10, n % 3))).await;
+        queue.push(delayed(later)(job(n + 20, n % 3))).await;
+    }
+    let urgent = Job {
+        priority: -1,
+        ..job(30, 3)
+    };
+    queue.push(urgent.clone()).await;
+    queue
+        .push(delayed(later)(Job {
+            task: sample::task_id(31),
+            ..urgent
+        }))
+        .await;
+
+    let listed = queue.port().waiting().await.expect("waiting");
+    assert_eq!(listed.len(), 2 + 3 * 6 + 2);
+    for (place, waiting) in (1..).zip(listed) {
+        let found = queue.port().position(waiting.job.task).await;
+        let expected = Position { place, waiting };
+        assert_eq!(found.expect("position"), Some(expected));
+    }
+    // at work, and in no queue
+    for n in [1, 99] {
+        let found = queue.port().position(sample::task_id(n)).await;
+        assert_eq!(found.expect("position"), None);
+    }
 }
 
 /// The numbers of the tasks that wait, and why.

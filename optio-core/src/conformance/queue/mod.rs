@@ -36,6 +36,7 @@ macro_rules! queue_conformance {
                 an_entry_that_got_another_priority_changes_its_place
                 what_waits_is_listed_in_its_order_with_the_reason
                 what_is_listed_changes_nothing
+                an_entry_stands_where_it_is_listed
 
                 a_completed_claim_gives_its_slot_back_and_its_entry_is_gone
                 a_released_entry_waits_again
