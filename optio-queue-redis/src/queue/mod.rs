@@ -156,7 +156,9 @@ impl Queue for RedisQueue {
 
     /// Some hundred in each script, for the server does nothing else meanwhile; the next one is on its way by then. Of a
     /// task that is in there twice either entry may stay.
-    async fn push_all(&self, jobs: Vec<Job>) -> Result<()> {
+    async fn push_all(&self, mut jobs: Vec<Job>) -> Result<()> {
+        // what a script does once for each repository is half the work if each entry is of another one
+        jobs.sort_by_key(|job| job.repo);
         let now = self.clock.now();
         let push = async |jobs: &[Job]| {
             let mut steps = Vec::with_capacity(jobs.len());
