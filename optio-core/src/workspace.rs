@@ -27,7 +27,7 @@ pub struct Workspace {
     pub created_at: Timestamp,
     /// When a run last began or ended here.
     pub used_at: Timestamp,
-    /// Counts the changes of this record. Placing a run here changes it, so that two cannot take the last place.
+    /// Counts the changes of this record. Placing a run here is one, so that nobody takes it away meanwhile.
     pub version: u64,
 }
 

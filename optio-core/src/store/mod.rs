@@ -166,8 +166,8 @@ pub enum Write {
     /// Not a write but a condition: once the writes before it are made, no more runs than this are live. `Conflict`
     /// otherwise. Commits with such a condition come one after the other, whoever makes them.
     LiveRunsAtMost {
-        /// The runs of this repository; all runs if none.
-        repo: Option<RepoId>,
+        /// Which runs.
+        of: RunsOf,
         /// How many of them may be live.
         limit: u32,
     },
@@ -176,6 +176,10 @@ pub enum Write {
     /// A workspace, new or changed. `Conflict` if it takes runs and another one of its repository that does has its
     /// ordinal: of two replicas that make room at once one is told.
     Workspace(Workspace),
+    /// A run begins in a workspace: it is used at this moment, and is a version further, so that nobody who has not seen
+    /// that takes it away. `Conflict` if it takes no runs. Whatever else was changed about it is in nobody's way: many
+    /// may begin at once.
+    UseWorkspace(WorkspaceId, Timestamp),
     /// Forgets a workspace, if its version is the stored one.
     ForgetWorkspace(WorkspaceId, u64),
     /// Log entries of a run of this task, following on without a gap from what is stored. `Conflict` otherwise.
@@ -225,6 +229,29 @@ impl Commit {
     pub fn with(mut self, write: Write) -> Self {
         self.writes.push(write);
         self
+    }
+}
+
+/// Which runs are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunsOf {
+    /// All.
+    Fleet,
+    /// Those of a repository.
+    Repo(RepoId),
+    /// Those in a workspace.
+    Workspace(WorkspaceId),
+}
+
+impl RunsOf {
+    /// Whether a run is one of them.
+    #[must_use]
+    pub fn has(self, run: &Run) -> bool {
+        match self {
+            Self::Fleet => true,
+            Self::Repo(repo) => run.repo == repo,
+            Self::Workspace(workspace) => run.workspace == workspace,
+        }
     }
 }
 

@@ -59,9 +59,10 @@ fn statement(kind: Kind) -> Statement {
         Kind::TakeOver => take_over(),
         Kind::LiveRuns => Statement {
             before: "SELECT count(*) FROM (VALUES ".to_owned(),
-            columns: 2,
+            columns: 3,
             after: ") AS given WHERE (SELECT count(*) FROM runs WHERE runs.live = 1 \
-                    AND (given.column1 IS NULL OR runs.repo = given.column1)) <= given.column2"
+                    AND (given.column1 IS NULL OR runs.repo = given.column1) \
+                    AND (given.column2 IS NULL OR runs.workspace = given.column2)) <= given.column3"
                 .to_owned(),
             expect: Expect::AllFound,
         },
@@ -69,6 +70,16 @@ fn statement(kind: Kind) -> Statement {
         Kind::Repo => update_version::<Repo>(),
         Kind::NewWorkspace => insert::<Workspace>(),
         Kind::Workspace => update_version::<Workspace>(),
+        Kind::UseWorkspace => Statement {
+            before: "UPDATE workspaces SET version = workspaces.version + 1, \
+                     body = json_set(workspaces.body, '$.version', workspaces.version + 1, \
+                     '$.usedAt', given.column2) FROM (VALUES "
+                .to_owned(),
+            columns: 2,
+            after: ") AS given WHERE workspaces.id = +given.column1 AND workspaces.takes_runs = 1"
+                .to_owned(),
+            expect: Expect::AllChanged,
+        },
         Kind::ForgetWorkspace => Statement {
             before: "DELETE FROM workspaces WHERE rowid IN (SELECT stored.rowid FROM (VALUES "
                 .to_owned(),

@@ -323,7 +323,10 @@ impl Book {
             .get(&run.repo)
             .map_or(0, |repo| repo.settings.capacity());
         let here = live.iter().filter(|other| other.repo == run.repo).count();
+        let each = (self.repos.get(&run.repo)).map_or(0, |repo| repo.settings.max_agents_per_pod);
+        let beside = live.iter().filter(|other| other.workspace == run.workspace);
         let broken = [
+            (beside.count(), each, "its workspace"),
             (here, capacity, "its repository"),
             (live.len(), self.global, "the fleet"),
         ]

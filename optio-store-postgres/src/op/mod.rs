@@ -14,7 +14,7 @@ use optio_core::{
     repo::Repo,
     run::Run,
     schedule::Schedule,
-    store::{Commit, OutboxEntry, Write},
+    store::{Commit, OutboxEntry, RunsOf, Write},
     task::Task,
     webhook::Webhook,
     workspace::Workspace,
@@ -41,6 +41,7 @@ pub(crate) enum Kind {
     Repo,
     NewWorkspace,
     Workspace,
+    UseWorkspace,
     ForgetWorkspace,
     NewSchedule,
     Schedule,
@@ -63,7 +64,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 32] = [
         Self::Guard,
         Self::TicketIsNew,
         Self::NewTask,
@@ -76,6 +77,7 @@ impl Kind {
         Self::Repo,
         Self::NewWorkspace,
         Self::Workspace,
+        Self::UseWorkspace,
         Self::ForgetWorkspace,
         Self::NewSchedule,
         Self::Schedule,
@@ -135,18 +137,16 @@ fn plan_write(write: Write, ops: &mut Vec<Op>) -> Result<()> {
         Write::Run(run) => ops.push(record(&run, Kind::Run)?),
         Write::TakeOver(run) => ops.push(record(&run, Kind::TakeOver)?),
         Write::TicketIsNew { source, key } => ops.push(ticket_is_new(&source, &key)),
-        Write::LiveRunsAtMost { repo, limit } => ops.push(Op {
-            kind: Kind::LiveRuns,
-            key: None,
-            cells: vec![
-                repo.map_or(Cell::Null, |repo| Cell::Id(repo.as_uuid())),
-                Cell::Int(limit.into()),
-            ],
-        }),
+        Write::LiveRunsAtMost { of, limit } => ops.push(live_runs(of, limit)),
         Write::Repo(repo) => ops.push(versioned(repo, (Kind::NewRepo, Kind::Repo))?),
         Write::Workspace(workspace) => {
             let kinds = (Kind::NewWorkspace, Kind::Workspace);
             ops.push(versioned(workspace, kinds)?);
+        }
+        Write::UseWorkspace(id, at) => {
+            let mut op = by_id(Kind::UseWorkspace, Workspace::TABLE, id.as_uuid());
+            op.cells.push(Cell::text(at.to_string()));
+            ops.push(op);
         }
         Write::ForgetWorkspace(id, version) => {
             let mut op = by_id(Kind::ForgetWorkspace, Workspace::TABLE, id.as_uuid());
@@ -193,6 +193,20 @@ fn lift(account: &AccountName, until: PauseEnd) -> Op {
     let mut op = by_id(Kind::Lift, Pause::TABLE, account.key());
     op.cells.push(Cell::Int(until.order()));
     op
+}
+
+/// A column for each that runs may be counted of.
+fn live_runs(of: RunsOf, limit: u32) -> Op {
+    let (repo, workspace) = match of {
+        RunsOf::Fleet => (Cell::Null, Cell::Null),
+        RunsOf::Repo(repo) => (Cell::Id(repo.as_uuid()), Cell::Null),
+        RunsOf::Workspace(workspace) => (Cell::Null, Cell::Id(workspace.as_uuid())),
+    };
+    Op {
+        kind: Kind::LiveRuns,
+        key: None,
+        cells: vec![repo, workspace, Cell::Int(limit.into())],
+    }
 }
 
 /// Two that ask for one ticket are not done at once: the second one has to see what the first one made.
@@ -266,6 +280,7 @@ impl Op {
             Kind::Workspace => {
                 "has changed since it was read, does not exist, or another workspace has its place"
             }
+            Kind::UseWorkspace => "takes no runs",
             Kind::NewRepo => "exists already, or another repository has its address",
             Kind::Repo => {
                 "has changed since it was read, does not exist, or another repository has its address"
@@ -286,6 +301,9 @@ impl Op {
     }
 
     fn subject(&self) -> String {
+        if let (Kind::LiveRuns, [_, Cell::Id(workspace), _]) = (self.kind, &self.cells[..]) {
+            return Workspace::id_text(*workspace);
+        }
         let Some(Cell::Id(id)) = self.cells.first() else {
             return match self.kind {
                 Kind::LiveRuns => "the fleet".to_owned(),
@@ -301,7 +319,9 @@ impl Op {
             | Kind::HasEnded
             | Kind::LogRemoved => Run::id_text,
             Kind::NewRepo | Kind::Repo | Kind::LiveRuns => Repo::id_text,
-            Kind::NewWorkspace | Kind::Workspace | Kind::ForgetWorkspace => Workspace::id_text,
+            Kind::NewWorkspace | Kind::Workspace | Kind::UseWorkspace | Kind::ForgetWorkspace => {
+                Workspace::id_text
+            }
             Kind::NewSchedule | Kind::Schedule | Kind::ForgetSchedule => Schedule::id_text,
             Kind::NewWebhook | Kind::Webhook | Kind::ForgetWebhook => Webhook::id_text,
             Kind::Pause | Kind::Lift => Pause::id_text,

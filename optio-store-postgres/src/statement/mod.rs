@@ -81,11 +81,12 @@ fn statement(kind: Kind) -> Statement {
         Kind::Run => update::<Run>("runs.epoch = given.c4 AND runs.live"),
         Kind::TakeOver => take_over::statement(),
         Kind::LiveRuns => {
-            let columns = vec![Type::Id, Type::Int];
+            let columns = vec![Type::Id, Type::Id, Type::Int];
             Statement {
                 sql: format!(
                     "SELECT FROM {} WHERE (SELECT count(*) FROM runs WHERE runs.live \
-                     AND (given.c1 IS NULL OR runs.repo = given.c1)) <= given.c2",
+                     AND (given.c1 IS NULL OR runs.repo = given.c1) \
+                     AND (given.c2 IS NULL OR runs.workspace = given.c2)) <= given.c3",
                     given(&columns)
                 )
                 .into(),
@@ -97,6 +98,22 @@ fn statement(kind: Kind) -> Statement {
         Kind::Repo => update_version::<Repo>(),
         Kind::NewWorkspace => insert::<Workspace>(IfTaken::Skip),
         Kind::Workspace => update_version::<Workspace>(),
+        // by what stands in the row, not by what was read of it: many begin there at once, and none is in another's way
+        Kind::UseWorkspace => {
+            let columns = vec![Type::Id, Type::Text];
+            Statement {
+                sql: format!(
+                    "UPDATE workspaces SET version = workspaces.version + 1, \
+                     body = (workspaces.body::jsonb || jsonb_build_object(\
+                     'version', workspaces.version + 1, 'usedAt', given.c2))::text \
+                     FROM {} WHERE workspaces.id = given.c1 AND workspaces.takes_runs",
+                    given(&columns)
+                )
+                .into(),
+                columns,
+                expect: Expect::All,
+            }
+        }
         Kind::ForgetWorkspace => {
             let columns = vec![Type::Id, Type::Int];
             Statement {

@@ -19,7 +19,7 @@ use crate::{
 use super::{Expect, STATEMENTS, bind};
 
 /// The kinds that share a statement: what nearly every commit has, and what comes of a run that begins, goes on or ends.
-pub(crate) const SHARED: [Kind; 12] = [
+pub(crate) const SHARED: [Kind; 13] = [
     Kind::Guard,
     Kind::NewTask,
     Kind::Task,
@@ -30,6 +30,7 @@ pub(crate) const SHARED: [Kind; 12] = [
     Kind::Run,
     Kind::NewWorkspace,
     Kind::Workspace,
+    Kind::UseWorkspace,
     Kind::LogFollows,
     Kind::LogBatch,
 ];

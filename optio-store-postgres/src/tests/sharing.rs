@@ -5,7 +5,7 @@ use std::sync::Arc;
 use optio_core::{
     ErrorKind, Result,
     conformance::sample,
-    store::{Commit, Sharing, Store, Write},
+    store::{Commit, RunsOf, Sharing, Store, Write},
     task::Task,
     workspace::Workspace,
 };
@@ -77,21 +77,28 @@ async fn of_two_replicas_that_take_a_run_over_one_wins_and_its_old_holder_is_fen
 #[tokio::test]
 async fn replicas_that_place_runs_at_one_moment_keep_the_limit_together() {
     let database = Database::create().await;
+    let workspace = sample::workspace(1);
+    let first = Commit::new().with(Write::Workspace(workspace.clone()));
+    database.store().await.commit(first).await.unwrap();
     let mut placing = JoinSet::new();
     for replica in 0..3 {
         let store = Arc::new(database.store().await);
         for n in 1..=8 {
             let (store, id) = (Arc::clone(&store), replica * 100 + n);
-            let place = Commit::new().with(Write::NewRun(sample::run(id, id))).with(
-                Write::LiveRunsAtMost {
-                    repo: None,
+            // all of them into one workspace, which is in nobody's way
+            let place = Commit::new()
+                .with(Write::NewRun(sample::run(id, id)))
+                .with(Write::UseWorkspace(workspace.id, sample::at(id)))
+                .with(Write::LiveRunsAtMost {
+                    of: RunsOf::Fleet,
                     limit: 7,
-                },
-            );
+                });
             placing.spawn(async move { store.commit(place).await });
         }
     }
     assert_eq!(winners(placing.join_all().await), 7);
+    let stored = database.store().await.workspaces().await.unwrap();
+    assert_eq!(stored[0].version, 1 + 7);
 }
 
 #[tokio::test]

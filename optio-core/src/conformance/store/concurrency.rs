@@ -4,7 +4,7 @@ use super::Store;
 use crate::{
     conformance::sample,
     error::ErrorKind::Conflict,
-    store::{Commit, TaskQuery, Write},
+    store::{Commit, RunsOf, TaskQuery, Write},
     task::{Task, TicketRef},
 };
 
@@ -146,22 +146,28 @@ async fn finish<T>(tasks: impl IntoIterator<Item = tokio::task::JoinHandle<T>>) 
     results
 }
 
-/// Live runs are counted over commits that are made at the same moment.
+/// Live runs are counted over commits that are made at the same moment; that all of them use one workspace is in none's
+/// way.
 pub async fn limits_on_live_runs_hold_among_commits_of_one_moment(store: &Store) {
+    let workspace = sample::workspace(1);
+    store.put([Write::Workspace(workspace.clone())]).await;
     let mut writers = tokio::task::JoinSet::new();
     for n in 1..=12 {
         let port = store.shared();
         let condition = Write::LiveRunsAtMost {
-            repo: None,
+            of: RunsOf::Workspace(workspace.id),
             limit: 5,
         };
         let commit = Commit::new()
             .with(Write::NewRun(sample::run(n, n)))
+            .with(Write::UseWorkspace(workspace.id, sample::at(n)))
             .with(condition);
         writers.spawn(async move { port.commit(commit).await.is_ok() });
     }
     let placed = writers.join_all().await.into_iter().filter(|fits| *fits);
     assert_eq!(placed.count(), 5);
+    let stored = store.port().workspaces().await.expect("workspaces");
+    assert_eq!(stored[0].version, 1 + 5);
 }
 
 /// A ticket has one task, also if many want to make it at the same moment.

@@ -36,6 +36,7 @@ macro_rules! store_conformance {
                 two_repositories_cannot_share_an_address
                 workspaces_come_by_repository_and_ordinal_until_they_are_forgotten
                 two_workspaces_that_take_runs_cannot_share_a_place
+                a_workspace_is_used_whatever_was_read_of_it_if_it_takes_runs
                 schedules_and_webhooks_are_kept_until_they_are_forgotten
                 history_is_kept_in_the_order_of_its_writing
 

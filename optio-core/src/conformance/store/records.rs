@@ -287,6 +287,41 @@ pub async fn two_workspaces_that_take_runs_cannot_share_a_place(store: &Store) {
     assert_eq!(store.port().workspaces().await.expect("all").len(), 5);
 }
 
+/// Use moves its time and its version, and nothing else; so who has read it before does not take it away.
+pub async fn a_workspace_is_used_whatever_was_read_of_it_if_it_takes_runs(store: &Store) {
+    let seen = Workspace {
+        version: 1,
+        ..sample::workspace(1)
+    };
+    store.put([Write::Workspace(sample::workspace(1))]).await;
+    let use_at = |moment| Write::UseWorkspace(seen.id, sample::at(moment));
+    for moment in [70, 90] {
+        store.put([use_at(moment)]).await;
+    }
+    let used = Workspace {
+        used_at: sample::at(90),
+        version: 3,
+        ..seen.clone()
+    };
+    let stored = store.port().workspaces().await.expect("workspaces");
+    assert_eq!(stored, std::slice::from_ref(&used));
+
+    let removing = |workspace: &Workspace| {
+        Write::Workspace(Workspace {
+            state: WorkspaceState::Removing,
+            ..workspace.clone()
+        })
+    };
+    assert_eq!(refused(store.write([removing(&seen)]).await), Conflict);
+    store.put([removing(&used)]).await;
+    let unknown = Write::UseWorkspace(sample::workspace_id(2), sample::at(95));
+    for late in [use_at(95), unknown] {
+        assert_eq!(refused(store.write([late]).await), Conflict);
+    }
+    let stored = store.port().workspaces().await.expect("workspaces");
+    assert_eq!((stored.len(), stored[0].used_at), (1, sample::at(90)));
+}
+
 /// They come by id; forgetting what is gone is no error.
 pub async fn schedules_and_webhooks_are_kept_until_they_are_forgotten(store: &Store) {
     let (mut schedule, mut webhook) = (sample::schedule(1), sample::webhook(1));

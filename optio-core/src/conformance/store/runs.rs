@@ -10,7 +10,7 @@ use crate::{
     id::{RunId, TaskId, WorkspaceId},
     money::Usd,
     run::{Progress, Run, RunPhase},
-    store::{Commit, OnlyLive, RunQuery, Write},
+    store::{Commit, OnlyLive, RunQuery, RunsOf, Write},
     transcript::{Failed, RateLimited, SessionId},
 };
 
@@ -240,11 +240,13 @@ async fn change(store: &Store, run: &Run) -> crate::error::Result<()> {
 }
 
 /// A commit that would leave more runs live than it says is refused, and nothing of it is stored. Runs that have ended,
-/// and with a repository those of others, do not count.
+/// and with a repository or a workspace those of others, do not count.
 pub async fn live_runs_are_counted_in_the_commit(store: &Store) {
     let (here, there) = (sample::repo_id(1), sample::repo_id(2));
+    let (near, far) = (sample::workspace_id(1), sample::workspace_id(2));
     let place = |n: u64, repo| Run {
         repo,
+        workspace: if repo == here { near } else { far },
         ..sample::run(n, 1)
     };
     let mut ended = place(1, here);
@@ -253,19 +255,19 @@ pub async fn live_runs_are_counted_in_the_commit(store: &Store) {
         .put([Write::NewRun(ended), Write::NewRun(place(2, here))])
         .await;
     let rows = [
-        (3, here, None, 1, false),
-        (4, here, Some(here), 1, false),
-        (5, here, Some(here), 2, true),
-        (6, there, None, 2, false),
-        (7, there, Some(there), 1, true),
-        (8, there, None, 4, true),
+        (3, here, RunsOf::Fleet, 1, false),
+        (4, here, RunsOf::Repo(here), 1, false),
+        (5, here, RunsOf::Repo(here), 2, true),
+        (6, there, RunsOf::Fleet, 2, false),
+        (7, there, RunsOf::Repo(there), 1, true),
+        (8, there, RunsOf::Fleet, 4, true),
+        (9, here, RunsOf::Workspace(near), 2, false),
+        (10, here, RunsOf::Workspace(near), 3, true),
+        (11, there, RunsOf::Workspace(near), 3, true),
     ];
-    for (n, repo, counted, limit, fits) in rows {
+    for (n, repo, of, limit, fits) in rows {
         let run = place(n, repo);
-        let condition = Write::LiveRunsAtMost {
-            repo: counted,
-            limit,
-        };
+        let condition = Write::LiveRunsAtMost { of, limit };
         let outcome = store.write([Write::NewRun(run.clone()), condition]).await;
         assert_eq!(store.port().run(run.id).await.is_ok(), fits, "run {n}");
         match outcome {

@@ -13,7 +13,7 @@ use crate::{
     repo::Repo,
     run::{Progress, Run, RunKind, RunPhase},
     scheduling::{Admission, Budgets, Exceeded, Place, Placement, Spent, today},
-    store::{OnlyLive, RunQuery, Write},
+    store::{OnlyLive, RunQuery, RunsOf, Write},
     task::{StateName, Task, TaskEvent, TaskState},
     transcript::{RunReport, SessionId},
     workspace::{Workspace, WorkspaceState},
@@ -119,23 +119,21 @@ impl Optio {
             places,
             last: task.last_workspace,
         };
-        let workspace = match seen.decide() {
-            Placement::Use(id) => {
-                let found = workspaces.into_iter().find(|workspace| workspace.id == id);
-                Workspace {
+        let (workspace, used) = match seen.decide() {
+            Placement::Use(id) => (id, Write::UseWorkspace(id, now)),
+            Placement::ScaleUp { ordinal } => {
+                let id = WorkspaceId::generate(self.clock());
+                let new = Workspace {
+                    id,
+                    repo: repo.id,
+                    ordinal,
+                    state: WorkspaceState::Creating,
+                    created_at: now,
                     used_at: now,
-                    ..found.ok_or_else(|| Error::not_found("optio", id))?
-                }
+                    version: 0,
+                };
+                (id, Write::Workspace(new))
             }
-            Placement::ScaleUp { ordinal } => Workspace {
-                id: WorkspaceId::generate(self.clock()),
-                repo: repo.id,
-                ordinal,
-                state: WorkspaceState::Creating,
-                created_at: now,
-                used_at: now,
-                version: 0,
-            },
             Placement::Full => {
                 return Err(Error::unavailable(
                     "optio",
@@ -148,7 +146,7 @@ impl Optio {
         };
         let kind = next.kind;
         // a session lives in the home folder of its workspace
-        let goes_on = kind != RunKind::Retry && task.last_workspace == Some(workspace.id);
+        let goes_on = kind != RunKind::Retry && task.last_workspace == Some(workspace);
         let resumes = task.session.clone().filter(|_| goes_on);
         let report = RunReport {
             session_before: self.used_by_session(&task, resumes.as_ref()).await?,
@@ -163,7 +161,7 @@ impl Optio {
             epoch: 1,
             lease: self.new_lease(now),
             phase: RunPhase::Preparing,
-            workspace: workspace.id,
+            workspace,
             agent: agent.name().to_owned(),
             account: agent.account(),
             model: task.model.clone().or_else(|| repo.settings.model.clone()),
@@ -180,20 +178,24 @@ impl Optio {
             &mut task,
             TaskEvent::Placed {
                 run: run.id,
-                workspace: workspace.id,
+                workspace,
             },
             Because::from("placed")
                 .decided(budget.into_iter().chain([Seen::Places(seen).record()])),
         )?;
         change.put(&task);
-        change.write(Write::Workspace(workspace));
+        change.write(used);
         change.write(Write::NewRun(run.clone()));
         // what was counted above may have changed: other replicas place runs too
-        for (repo, limit) in [
-            (Some(repo.id), repo.settings.capacity()),
-            (None, self.settings().limits.global),
+        for (of, limit) in [
+            (
+                RunsOf::Workspace(workspace),
+                repo.settings.max_agents_per_pod,
+            ),
+            (RunsOf::Repo(repo.id), repo.settings.capacity()),
+            (RunsOf::Fleet, self.settings().limits.global),
         ] {
-            change.write(Write::LiveRunsAtMost { repo, limit });
+            change.write(Write::LiveRunsAtMost { of, limit });
         }
         change.commit().await?;
         tracing::info!(task = %task.id, run = %run.id, workspace = %run.workspace, kind = %run.kind, "run placed");

@@ -54,6 +54,17 @@ impl State {
                 self.place_is_free(&workspace)?;
                 self.put(|state| &mut state.workspaces, workspace)
             }
+            Write::UseWorkspace(id, at) => match self.workspaces.get(&id) {
+                Some(stored) if stored.state.takes_runs() => {
+                    let used = Workspace {
+                        used_at: at,
+                        version: stored.version + 1,
+                        ..stored.clone()
+                    };
+                    Ok(self.set(|state| &mut state.workspaces, id, Some(used)))
+                }
+                _ => Err(conflict(format!("{id} takes no runs"))),
+            },
             Write::Schedule(schedule) => self.put(|state| &mut state.schedules, schedule),
             Write::Webhook(webhook) => self.put(|state| &mut state.webhooks, webhook),
             Write::NewRun(run) => {
@@ -80,12 +91,9 @@ impl State {
                     None => Ok(Box::new(|_| {})),
                 }
             }
-            Write::LiveRunsAtMost { repo, limit } => {
-                let live = self
-                    .runs
-                    .values()
-                    .filter(|run| run.is_live() && repo.is_none_or(|repo| run.repo == repo))
-                    .count();
+            Write::LiveRunsAtMost { of, limit } => {
+                let counted = (self.runs.values()).filter(|run| run.is_live() && of.has(run));
+                let live = counted.count();
                 if live > usize::try_from(limit).unwrap_or(usize::MAX) {
                     return Err(conflict(format!(
                         "{live} runs would be live, and {limit} may be"
